@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Signals of the master: events of a signalfd, dispatched by the one table
+ * below.  README and natsd(8) print the same table.
+ */
+#include <config.h>
+
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "master/master_priv.h"
+
+#include "master/mlog.h"
+
+static void
+on_reopen(struct master *m)
+{
+	(void)m; /* children log through us and have nothing to reopen */
+	mlog_reopen();
+}
+
+static void
+on_lame_duck(struct master *m)
+{
+	(void)m;
+	log_warnx("Ignored: there is no lame duck mode in this version");
+}
+
+static void
+on_stop(struct master *m)
+{
+	master_stop(m, 0);
+}
+
+static void
+log_state(const struct child *c)
+{
+	static const char *const states[] = { "", "starting", "live" };
+	struct master *m = c->m;
+
+	log_notice("worker %u (pid %d): %s for %" PRIu64 " s, %" PRIu64
+	    " connections, quiescence %" PRIu64 ", still for %" PRIu64
+	    " ms, waits for %#" PRIx64, c->slot, (int)c->pid,
+	    states[c->state], (loop_now(&m->loop) - c->born_ms) / 1000,
+	    zones_connections(&m->zones, c->slot),
+	    zones_quiescence(&m->zones, c->slot), c->still_ms,
+	    zones_waits_for(&m->zones, c->slot));
+}
+
+static void
+on_quit(struct master *m)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->zones.geo.nslots; i++) {
+		if (m->child[i].state == CHILD_NONE)
+			continue;
+		log_state(&m->child[i]);
+		if (m->conf.core_dumps)
+			(void)kill(m->child[i].pid, SIGABRT);
+	}
+	/* The children see our ends of their channels close. */
+	m->exit_status = 2;
+	m->finished = true;
+}
+
+static const struct {
+	int signo;
+	const char *name; /* NULL: not worth a line */
+	void (*act)(struct master *m);
+} actions[] = {
+	{ SIGHUP, "hangup", reload_start },
+	{ SIGUSR1, "user defined signal 1", on_reopen },
+	{ SIGUSR2, "user defined signal 2", on_lame_duck },
+	{ SIGINT, "interrupt", on_stop },
+	{ SIGTERM, "terminated", on_stop },
+	{ SIGQUIT, "quit", on_quit },
+	{ SIGCHLD, NULL, reap_children },
+};
+
+static const int ignored[] = { SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU };
+
+#define NACTIONS (sizeof actions / sizeof actions[0])
+
+int
+signals_block(void)
+{
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < NACTIONS; i++) {
+		/* A parent may have left them ignored, SIGCHLD above all. */
+		(void)signal(actions[i].signo, SIG_DFL);
+		sigaddset(&set, actions[i].signo);
+	}
+	for (i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+		(void)signal(ignored[i], SIG_IGN);
+	return sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static void
+dispatch(struct master *m, int signo)
+{
+	size_t i;
+
+	for (i = 0; i < NACTIONS; i++) {
+		if (actions[i].signo != signo)
+			continue;
+		if (actions[i].name != NULL)
+			log_notice("Trapped \"%s\" signal", actions[i].name);
+		actions[i].act(m);
+		return;
+	}
+}
+
+static void
+signal_cb(struct loop_fd *lfd, uint32_t events)
+{
+	struct signalfd_siginfo si;
+
+	(void)events;
+	while (read(lfd->fd, &si, sizeof si) == (ssize_t)sizeof si)
+		dispatch(lfd->ctx, (int)si.ssi_signo);
+}
+
+int
+signals_open(struct master *m)
+{
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < NACTIONS; i++)
+		sigaddset(&set, actions[i].signo);
+	m->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (m->signals.fd == -1)
+		return -1;
+	m->signals.events = EPOLLIN;
+	m->signals.cb = signal_cb;
+	m->signals.ctx = m;
+	return loop_add(&m->loop, &m->signals);
+}
+
+void
+signals_reset_child(void)
+{
+	/* A terminal sends SIGINT and SIGQUIT to the whole group: the master
+	 * alone decides.  SIGTERM is for the child to handle. */
+	static const int child_ignored[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGINT,
+		SIGQUIT, SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU };
+	sigset_t none;
+	size_t i;
+
+	for (i = 0; i < sizeof child_ignored / sizeof child_ignored[0]; i++)
+		(void)signal(child_ignored[i], SIG_IGN);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}

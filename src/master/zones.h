@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * All zones and bells of the daemon, made by the master before its first
+ * fork.  It maps the control zone for writing and every own zone for reading;
+ * of these it reads fixed counters alone and follows no reference.
+ */
+#ifndef MASTER_ZONES_H
+#define MASTER_ZONES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shm/slots.h"
+#include "shm/zone.h"
+
+struct conf;
+
+/* Slots beyond the workers: for a successor while the dead one's is cleaned,
+ * and for an upgraded worker beside its predecessor. */
+#define ZONES_SPARE_SLOTS 2
+
+struct zones {
+	struct slots_geometry geo;
+	struct zone_fds control;
+	struct zone control_map;
+	struct slots_shm *slots; /* in control_map */
+	struct zone_fds index[SLOTS_MAX];
+	struct zone_fds own[SLOTS_MAX];
+	struct zone own_map[SLOTS_MAX];
+	struct zone_fds *ring; /* [from * nslots + to], from != to */
+	int bell[SLOTS_MAX]; /* -1 beyond nslots */
+};
+
+/* Descriptors that zones_create() opens for so many workers. */
+uint32_t zones_descriptors(uint32_t nworkers);
+
+/* 0, or -1 with a text in err. */
+int zones_create(struct zones *z, const struct conf *conf, uint32_t nworkers,
+    char *err, size_t errlen);
+
+/* Gives back all pages behind the heads of a dead slot's index, own and
+ * outgoing ring zones. */
+void zones_clear_slot(struct zones *z, slotno slot);
+
+/* Fixed counters of a slot, read as they are now. */
+uint64_t zones_quiescence(const struct zones *z, slotno slot);
+uint64_t zones_waits_for(const struct zones *z, slotno slot);
+uint64_t zones_connections(const struct zones *z, slotno slot);
+
+/* Wakes whoever serves in the slots in the mask. */
+void zones_ring_bells(const struct zones *z, uint64_t mask);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A child's log records on their way to the master, which alone owns file,
+ * syslog and rotation.  SOCK_SEQPACKET; a full one drops and counts, it never
+ * blocks a worker.
+ */
+#ifndef PROC_LOGPIPE_H
+#define PROC_LOGPIPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+
+int logpipe_pair(int fds[2]);
+/* Child: make log_*() write there ("dropped N log records" comes first once
+ * there is room again). */
+void logpipe_use(int fd);
+/* Master: next record; 1, 0 at end of file, -1/EAGAIN. `text` NUL-terminated. */
+int logpipe_read(int fd, enum log_level *lvl, char *text, size_t textlen);
+
+#endif

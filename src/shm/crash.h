@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Crash points: named places between two stores at which a test kills the
+ * process (--enable-crash-points); otherwise they cost nothing.
+ */
+#ifndef SHM_CRASH_H
+#define SHM_CRASH_H
+
+#ifdef CRASH_POINTS
+#define CRASH_POINT(name) crash_point(name)
+#else
+#define CRASH_POINT(name) ((void)0)
+#endif
+
+/*
+ * From now on the n-th passage ("name" or "name:n", n from 1) of that point
+ * kills this process by SIGKILL.  spec is copied; NULL or "" disarms, and so
+ * does one that is malformed or longer than 63 bytes.
+ */
+void crash_arm(const char *spec);
+
+/* One passage; use the macro. */
+void crash_point(const char *name);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * New connections: how many this worker takes, and how many there may be.
+ *
+ * All workers wait for the same listening sockets (EPOLLEXCLUSIVE), accept
+ * one connection per turn, and take the sockets out of their set while they
+ * have more than 17/16 of the live workers' mean plus one: left alone, the
+ * kernel gives nearly all of them to one worker.
+ */
+#include <config.h>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/info.h"
+#include "worker/worker_priv.h"
+
+#define PAUSE_FIRST_MS 10
+#define PAUSE_MAX_MS 1000
+/* The level of the protocol that is spoken, not natsd's own version: clients
+ * switch features on it. */
+#define INFO_VERSION "2.9.25-natsd" PACKAGE_VERSION
+
+/* ---- lines of the scoreboard ----------------------------------------- */
+
+static int
+line_grow(struct worker *w)
+{
+	uint32_t cap = w->nclient_cap == 0 ? 64 : w->nclient_cap * 2;
+	struct client **nc;
+	uint32_t *nf;
+
+	if ((nc = realloc(w->client, cap * sizeof *nc)) == NULL)
+		return -1;
+	memset(nc + w->nclient_cap, 0,
+	    (cap - w->nclient_cap) * sizeof *nc);
+	w->client = nc;
+	if ((nf = realloc(w->free_line, cap * sizeof *nf)) == NULL)
+		return -1;
+	w->free_line = nf;
+	w->nclient_cap = cap;
+	return 0;
+}
+
+static int
+line_get(struct worker *w, uint32_t *line)
+{
+	if (w->nfree_line > 0) {
+		*line = w->free_line[--w->nfree_line];
+		return 0;
+	}
+	if (w->lines_used >= w->slots->nlines)
+		return -1;
+	if (w->lines_used == w->nclient_cap && line_grow(w) != 0)
+		return -1;
+	*line = w->lines_used++;
+	return 0;
+}
+
+void
+accept_line_free(struct worker *w, uint32_t line)
+{
+	w->free_line[w->nfree_line++] = line;
+}
+
+/* ---- admission ------------------------------------------------------- */
+
+uint64_t
+accept_total(const struct worker *w)
+{
+	uint64_t live = slots_live(w->slots) | UINT64_C(1) << w->self;
+	uint64_t sum = 0;
+
+	for (; live != 0; live &= live - 1)
+		sum += score_get(&score_proc(
+		    &w->zown[__builtin_ctzll(live)])->connections);
+	return sum;
+}
+
+static void
+send_info(struct worker *w, struct client *c)
+{
+	char line[2048], ip[INET6_ADDRSTRLEN] = "";
+	const struct in6_addr *a = (const void *)c->score->addr;
+	struct info i;
+	size_t n;
+
+	if (!c->unix_peer && IN6_IS_ADDR_V4MAPPED(a))
+		(void)inet_ntop(AF_INET, c->score->addr + 12, ip, sizeof ip);
+	else if (!c->unix_peer)
+		(void)inet_ntop(AF_INET6, c->score->addr, ip, sizeof ip);
+	memset(&i, 0, sizeof i);
+	i.server_id = w->server_id;
+	i.server_name = w->conf.server_name;
+	i.version = INFO_VERSION;
+	i.go = NATSD_COMPILER;
+	i.host = w->info_host;
+	i.port = w->info_port;
+	i.headers = !w->conf.no_header_support;
+	i.auth_required = w->conf.auth_required;
+	i.max_payload = w->conf.max_payload;
+	i.client_id = (uint64_t)w->incarnation << 32 | c->num;
+	i.client_ip = ip;
+	i.worker = w->self;
+	n = info_format(&i, line, sizeof line);
+	if (log_trace_on())
+		trace_out(w, c, (const uint8_t *)line, n > 3 ? n - 3 : n);
+	client_write(w, c, line, n);
+}
+
+static void
+no_delay(int fd)
+{
+	int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+/* Count oneself, full fence, sum, step back if over: never exceeded, at worst
+ * one refused too many. */
+static bool
+within_limit(struct worker *w)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return w->conf.max_connections == 0 ||
+	    accept_total(w) <= w->conf.max_connections;
+}
+
+static void
+welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
+    bool unix_socket)
+{
+	static const struct slice none;
+	struct client *c;
+	uint32_t line;
+
+	if (line_get(w, &line) != 0) {
+		log_limited(&w->limit_accept, LOG_LVL_ERR,
+		    "no scoreboard line for a new connection: closed");
+		(void)close(fd);
+		return;
+	}
+	if (!unix_socket)
+		no_delay(fd);
+	if ((c = client_new(w, fd, addr, unix_socket, line)) == NULL) {
+		accept_line_free(w, line);
+		return;
+	}
+	score_add(&w->score->connections, 1);
+	score_add(&w->score->total_connections, 1);
+	log_debug("%s - Client connection created", client_name(w, c));
+	send_info(w, c);
+	if (!within_limit(w))
+		client_error(w, c, PERR_MAX_CONNECTIONS, none, none);
+}
+
+/* ---- listening ------------------------------------------------------- */
+
+static void
+watch(struct worker *w, bool on)
+{
+	struct worker_listener *l;
+	uint32_t i;
+
+	for (i = 0; i < w->nlisten; i++) {
+		l = &w->listener[i];
+		if (l->watched == on)
+			continue;
+		if (!on)
+			loop_del(&w->loop, &l->lfd);
+		else if (loop_add(&w->loop, &l->lfd) != 0) {
+			log_limited(&w->limit_accept, LOG_LVL_ERR,
+			    "cannot watch a listening socket: %s",
+			    strerror(errno));
+			continue;
+		}
+		l->watched = on;
+	}
+}
+
+/* More than our share of the connections? */
+static bool
+above_share(const struct worker *w)
+{
+	uint64_t live = slots_live(w->slots), mine, n;
+
+	n = (uint64_t)__builtin_popcountll(live);
+	if (n < 2)
+		return false;
+	mine = score_get(&w->score->connections);
+	/* mine > 17/16 of the mean + 1, without a division */
+	return mine > 0 && (mine - 1) * n * 16 > accept_total(w) * 17;
+}
+
+void
+accept_balance(struct worker *w)
+{
+	if (w->state == WORKER_SERVING)
+		watch(w, w->accept_pause_ms == 0 && !above_share(w));
+}
+
+static void
+pause_over(struct loop_timer *t)
+{
+	struct worker *w = t->ctx;
+
+	w->accept_pause_ms = 0;
+}
+
+/* No descriptor or memory for it: the others may do better; look again. */
+static void
+accept_failed(struct worker *w, int error)
+{
+	static uint32_t pause_ms = PAUSE_FIRST_MS;
+	uint32_t ms = pause_ms;
+
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	log_limited(&w->limit_accept, LOG_LVL_ERR,
+	    "Temporary Client Accept Error(%s), sleeping %ums",
+	    strerror(error), ms);
+	pause_ms = ms * 2 < PAUSE_MAX_MS ? ms * 2 : PAUSE_MAX_MS;
+	if (loop_timer_set(&w->loop, &w->accept_timer, w->now_ms + ms) == 0) {
+		w->accept_pause_ms = ms;
+		watch(w, false);
+	}
+}
+
+static void
+listener_event(struct loop_fd *lfd, uint32_t events)
+{
+	struct worker *w = lfd->ctx;
+	struct worker_listener *l = (struct worker_listener *)(void *)
+	    ((char *)lfd - offsetof(struct worker_listener, lfd));
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof addr;
+	int fd;
+
+	(void)events;
+	if (w->state != WORKER_SERVING)
+		return;
+	memset(&addr, 0, sizeof addr);
+	fd = accept4(lfd->fd, (struct sockaddr *)&addr, &len,
+	    SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd == -1)
+		accept_failed(w, errno);
+	else
+		welcome(w, fd, &addr, l->unix_socket);
+}
+
+int
+accept_init(struct worker *w, const struct heritage *h)
+{
+	struct worker_listener *l;
+	uint32_t i;
+
+	loop_timer_init(&w->accept_timer, pause_over, w);
+	w->nlisten = h->nlisten;
+	for (i = 0; i < h->nlisten; i++) {
+		l = &w->listener[i];
+		l->lfd.fd = h->listen[i].fd;
+		l->lfd.events = EPOLLIN | EPOLLEXCLUSIVE;
+		l->lfd.cb = listener_event;
+		l->lfd.ctx = w;
+		l->unix_socket = h->listen[i].unix_socket;
+	}
+	return line_grow(w);
+}
+
+void
+accept_start(struct worker *w)
+{
+	watch(w, true);
+}
+
+void
+accept_stop(struct worker *w)
+{
+	uint32_t i;
+
+	watch(w, false);
+	for (i = 0; i < w->nlisten; i++)
+		(void)close(w->listener[i].lfd.fd);
+	w->nlisten = 0;
+}
+
+void
+accept_trim(struct worker *w)
+{
+	static const struct slice none;
+	uint64_t live = slots_live(w->slots), before = 0, mine = 0;
+	struct client *c, *next;
+	slotno s;
+
+	if (w->conf.max_connections == 0)
+		return;
+	/* Connections of all workers in the order of their slots: those
+	 * beyond the limit go, whichever worker looks. */
+	for (; live != 0; live &= live - 1) {
+		s = (slotno)__builtin_ctzll(live);
+		if (s < w->self)
+			before += score_get(&score_proc(
+			    &w->zown[s])->connections);
+	}
+	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+		if (c->state != CLIENT_OPEN)
+			continue;
+		if (before + ++mine > w->conf.max_connections)
+			client_error(w, c, PERR_MAX_CONNECTIONS, none, none);
+	}
+}

@@ -1,0 +1,864 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A client's connection: life, input, timers.
+ *
+ * Life: OPEN -> LINGER (an error was sent; input is thrown away until end of
+ * file, so that a reset does not overtake the error) -> DOOMED (marked) ->
+ * gone at the end of the iteration.  OPEN -> DOOMED directly when there is
+ * nothing to say.
+ */
+#include <config.h>
+
+#include <sys/epoll.h>
+#include <sys/uio.h>
+
+#include <netinet/in.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fdutil.h"
+#include "base/panic.h"
+#include "worker/worker_priv.h"
+
+#define BIT(slot) (UINT64_C(1) << (slot))
+#define LINGER_MS 1000
+#define FIRST_PING_MS 2000
+#define RTT_REFRESH_MS 3600000u
+#define READS_MAX 256 /* clients read in one iteration before a drain */
+
+/* ---- lists ----------------------------------------------------------- */
+
+bool
+client_listed(const struct client *c, enum client_list l)
+{
+	return (c->in_list & (1u << l)) != 0;
+}
+
+void
+client_list_add(struct worker *w, struct client *c, enum client_list l)
+{
+	if (client_listed(c, l))
+		return;
+	c->in_list |= (uint16_t)(1u << l);
+	TAILQ_INSERT_TAIL(&w->list[l], c, entry[l]);
+}
+
+void
+client_list_del(struct worker *w, struct client *c, enum client_list l)
+{
+	if (!client_listed(c, l))
+		return;
+	c->in_list &= (uint16_t)~(1u << l);
+	TAILQ_REMOVE(&w->list[l], c, entry[l]);
+}
+
+struct client *
+client_find(struct worker *w, uint32_t line, uint32_t num)
+{
+	struct client *c;
+
+	if (line >= w->nclient_cap || (c = w->client[line]) == NULL ||
+	    c->num != num)
+		return NULL;
+	return c;
+}
+
+const char *
+client_name(const struct worker *w, const struct client *c)
+{
+	static char text[512];
+	char addr[INET6_ADDRSTRLEN] = "unix";
+	int port = (int)atomic_load_explicit(&c->score->port,
+	    memory_order_relaxed);
+	size_t n;
+
+	if (!c->unix_peer && IN6_IS_ADDR_V4MAPPED(
+	    (const struct in6_addr *)(const void *)c->score->addr))
+		(void)inet_ntop(AF_INET, c->score->addr + 12, addr,
+		    sizeof addr);
+	else if (!c->unix_peer)
+		(void)inet_ntop(AF_INET6, c->score->addr, addr, sizeof addr);
+	n = (size_t)snprintf(text, sizeof text, "%s:%d - cid:%llu", addr,
+	    port, (unsigned long long)w->incarnation << 32 | c->num);
+	if (c->connected && c->score->lang[0] != '\0')
+		(void)snprintf(text + n, sizeof text - n,
+		    " - \"v%s:%s:%s\"", c->score->version, c->score->lang,
+		    c->score->name);
+	return text;
+}
+
+/* ---- life ------------------------------------------------------------ */
+
+static void client_event(struct loop_fd *lfd, uint32_t events);
+static void client_timer(struct loop_timer *t);
+
+static void
+score_peer(struct client *c, const struct sockaddr_storage *addr)
+{
+	const struct sockaddr_in6 *in6 = (const void *)addr;
+	const struct sockaddr_in *in = (const void *)addr;
+	struct score_conn_shm *s = c->score;
+	uint32_t port = 0;
+
+	memset(s->addr, 0, sizeof s->addr);
+	if (addr->ss_family == AF_INET) {
+		s->addr[10] = s->addr[11] = 0xff;
+		memcpy(s->addr + 12, &in->sin_addr, 4);
+		port = ntohs(in->sin_port);
+	} else if (addr->ss_family == AF_INET6) {
+		memcpy(s->addr, &in6->sin6_addr, 16);
+		port = ntohs(in6->sin6_port);
+	}
+	atomic_store_explicit(&s->port, port, memory_order_relaxed);
+	atomic_store_explicit(&s->transport, c->unix_peer,
+	    memory_order_relaxed);
+}
+
+static void
+score_open(struct worker *w, struct client *c,
+    const struct sockaddr_storage *addr)
+{
+	struct score_conn_shm *s = score_conn(&w->zown[w->self], c->line);
+
+	memset((void *)s, 0, sizeof *s);
+	c->score = s;
+	score_peer(c, addr);
+	atomic_store_explicit(&s->cid, (uint64_t)w->incarnation << 32 |
+	    c->num, memory_order_relaxed);
+	atomic_store_explicit(&s->start_ns, clock_real_ns(),
+	    memory_order_relaxed);
+	atomic_store_explicit(&s->state, SCORE_OPEN, memory_order_release);
+}
+
+static void
+defaults(struct worker *w, struct client *c)
+{
+	connect_init(&c->opts);
+	c->verbose = c->opts.verbose;
+	c->pedantic = c->opts.pedantic;
+	c->echo = c->opts.echo;
+	c->authorized = !w->conf.auth_required;
+}
+
+struct client *
+client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
+    bool unix_peer, uint32_t line)
+{
+	struct client *c;
+
+	if ((c = calloc(1, sizeof *c)) == NULL)
+		goto fail;
+	c->who.ops = &client_subscriber_ops;
+	c->lfd.fd = fd;
+	c->lfd.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+	c->lfd.cb = client_event;
+	c->lfd.ctx = w;
+	loop_timer_init(&c->timer, client_timer, w);
+	if (loop_add(&w->loop, &c->lfd) != 0)
+		goto fail;
+	c->line = line;
+	c->num = ++w->next_num;
+	c->unix_peer = unix_peer;
+	score_open(w, c, addr);
+	defaults(w, c);
+	c->last_in_ms = c->last_progress_ms = w->now_ms;
+	c->counted = true;
+	w->client[line] = c;
+	client_list_add(w, c, LIST_ALL);
+	client_timer_start(w, c);
+	return c;
+fail:
+	free(c);
+	(void)close(fd);
+	return NULL;
+}
+
+void
+client_unsubscribe(struct worker *w, struct client *c)
+{
+	if (c->subs.n == 0)
+		return;
+	score_sub(&w->score->subscriptions, c->subs.n);
+	subs_del_all(&w->subs, &c->subs, ACCOUNT_DEFAULT);
+	match_changed(&w->matcher);
+	atomic_store_explicit(&c->score->subscriptions, 0,
+	    memory_order_relaxed);
+}
+
+static void
+drop_big(struct worker *w, struct client *c)
+{
+	if (c->big == NULL)
+		return;
+	w->mem_in -= c->big_need;
+	free(c->big);
+	c->big = NULL;
+	c->big_have = c->big_need = 0;
+}
+
+static void
+drop_in(struct worker *w, struct client *c)
+{
+	w->mem_in -= c->in_cap;
+	free(c->in);
+	c->in = NULL;
+	c->in_len = c->in_cap = 0;
+}
+
+/* No more input is taken from it, and it is no connection any more. */
+static void
+retire(struct worker *w, struct client *c)
+{
+	drop_big(w, c);
+	drop_in(w, c);
+	client_list_del(w, c, LIST_WAIT);
+	client_list_del(w, c, LIST_STALLED);
+	c->wait = WAIT_NONE;
+	if (c->counted) {
+		c->counted = false;
+		score_sub(&w->score->connections, 1);
+	}
+}
+
+void
+client_close(struct worker *w, struct client *c, const char *reason)
+{
+	if (c->state == CLIENT_DOOMED)
+		return;
+	log_debug("%s - Client connection closed: %s", client_name(w, c),
+	    reason);
+	retire(w, c);
+	c->state = CLIENT_DOOMED;
+	client_list_add(w, c, LIST_DOOMED);
+}
+
+/* The error is queued: take nothing more, let it read, then close. */
+static void
+linger(struct worker *w, struct client *c, const char *reason)
+{
+	if (c->state != CLIENT_OPEN)
+		return;
+	log_debug("%s - Client connection closed: %s", client_name(w, c),
+	    reason);
+	retire(w, c);
+	client_unsubscribe(w, c);
+	c->state = CLIENT_LINGER;
+	client_list_add(w, c, LIST_FLUSH);
+	if (loop_timer_set(&w->loop, &c->timer, w->now_ms + LINGER_MS) != 0)
+		client_close(w, c, reason);
+}
+
+void
+client_error(struct worker *w, struct client *c, enum perr e,
+    struct slice arg, struct slice arg2)
+{
+	struct perr_arg a = { arg.p, arg.len }, b = { arg2.p, arg2.len };
+	size_t n;
+
+	log_limited(&w->limit_client, LOG_LVL_CLIENT, "%s - %s%s%.*s",
+	    client_name(w, c), perr_reason(e), arg.len > 0 ? ": " : "",
+	    (int)(arg.len < 256 ? arg.len : 256), (const char *)arg.p);
+	n = perr_line(e, &a, &b, (char *)w->scratch, w->scratch_size);
+	if (n > 0) {
+		if (log_trace_on())
+			trace_out(w, c, w->scratch, n - 2);
+		client_write(w, c, w->scratch, n);
+	}
+	if (!perr_closes(e))
+		return;
+	if (n > 0)
+		linger(w, c, perr_reason(e));
+	else
+		client_close(w, c, perr_reason(e));
+}
+
+static void
+take_apart(struct worker *w, struct client *c)
+{
+	enum client_list l;
+
+	client_unsubscribe(w, c);
+	/* What is queued leaves if the socket takes it at once. */
+	client_flush(w, c);
+	out_clear(&w->pool, &c->out);
+	loop_timer_cancel(&w->loop, &c->timer);
+	loop_del(&w->loop, &c->lfd);
+	fd_close(&c->lfd.fd);
+	if (c->bigmsg != NULL)
+		big_client_gone(c->bigmsg);
+	for (l = 0; l < LISTS; l++)
+		client_list_del(w, c, l);
+	atomic_store_explicit(&c->score->state, SCORE_FREE,
+	    memory_order_release);
+	w->client[c->line] = NULL;
+	accept_line_free(w, c->line);
+	connect_fini(&c->opts);
+	free(c->barrier);
+	free(c);
+}
+
+void
+client_reap(struct worker *w)
+{
+	struct client *c;
+
+	while ((c = TAILQ_FIRST(&w->list[LIST_DOOMED])) != NULL)
+		take_apart(w, c);
+}
+
+/* ---- timers ---------------------------------------------------------- */
+
+static uint64_t
+jitter(struct worker *w, uint64_t ms)
+{
+	return ms + worker_random(w) % (ms / 5 + 1);
+}
+
+void
+client_timer_start(struct worker *w, struct client *c)
+{
+	uint64_t ms = w->conf.ping_interval_ms;
+
+	if (!c->authorized)
+		ms = w->conf.auth_timeout_ms;
+	else if (c->connected) {
+		c->first_ping = true;
+		ms = jitter(w, ms < FIRST_PING_MS ? ms : FIRST_PING_MS);
+	}
+	if (loop_timer_set(&w->loop, &c->timer, w->now_ms + ms) != 0)
+		client_close(w, c, "Out of Memory");
+}
+
+static void
+ping(struct worker *w, struct client *c)
+{
+	static const struct slice none;
+
+	if (c->pings_out + 1u > w->conf.ping_max) {
+		score_add(&w->score->stale_connections, 1);
+		client_error(w, c, PERR_STALE, none, none);
+		return;
+	}
+	c->pings_out++;
+	c->ping_sent_ns = clock_mono_ns();
+	if (log_trace_on())
+		trace_out(w, c, (const uint8_t *)"PING", 4);
+	client_write(w, c, "PING\r\n", 6);
+}
+
+static void
+ping_due(struct worker *w, struct client *c)
+{
+	uint64_t interval = w->conf.ping_interval_ms;
+	bool quiet = w->now_ms - c->last_in_ms >= interval;
+	bool refresh = c->rtt_known &&
+	    w->now_ms - c->rtt_at_ms > RTT_REFRESH_MS;
+
+	if (c->first_ping || quiet || refresh)
+		ping(w, c);
+	c->first_ping = false;
+	if (c->state == CLIENT_OPEN && loop_timer_set(&w->loop, &c->timer,
+	    w->now_ms + interval) != 0)
+		client_close(w, c, "Out of Memory");
+}
+
+static void
+client_timer(struct loop_timer *t)
+{
+	struct worker *w = t->ctx;
+	struct client *c = (struct client *)(void *)((char *)t -
+	    offsetof(struct client, timer));
+	static const struct slice none;
+
+	if (c->state == CLIENT_LINGER)
+		client_close(w, c, "lingered");
+	else if (c->state != CLIENT_OPEN)
+		return;
+	else if (!c->authorized) {
+		score_add(&w->score->auth_errors, 1);
+		client_error(w, c, PERR_AUTH_TIMEOUT, none, none);
+	} else
+		ping_due(w, c);
+}
+
+void
+client_stall(struct worker *w, struct client *c, uint32_t ms)
+{
+	uint64_t until = w->now_ms + ms;
+
+	if (c->state != CLIENT_OPEN)
+		return;
+	if (until > c->stall_until_ms)
+		c->stall_until_ms = until;
+	if (!client_listed(c, LIST_STALLED))
+		score_add(&w->score->stalled_clients, 1);
+	client_list_del(w, c, LIST_READY);
+	client_list_add(w, c, LIST_STALLED);
+}
+
+int
+client_stall_timeout(const struct worker *w)
+{
+	const struct client *c;
+	uint64_t first = UINT64_MAX, now = clock_mono_ms();
+
+	TAILQ_FOREACH(c, &w->list[LIST_STALLED], entry[LIST_STALLED])
+		if (c->stall_until_ms < first)
+			first = c->stall_until_ms;
+	if (first == UINT64_MAX)
+		return -1;
+	return first <= now ? 0 : (int)(first - now);
+}
+
+static void
+unstall(struct worker *w)
+{
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&w->list[LIST_STALLED]); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry[LIST_STALLED]);
+		if (c->stall_until_ms > w->now_ms)
+			continue;
+		client_list_del(w, c, LIST_STALLED);
+		if (c->readable && c->wait == WAIT_NONE)
+			client_list_add(w, c, LIST_READY);
+	}
+}
+
+/* The reservation that has been longest without a byte makes room. */
+static void
+memory_deadline(struct worker *w)
+{
+	struct client *c, *oldest = NULL, *first = NULL;
+
+	TAILQ_FOREACH(c, &w->list[LIST_WAIT], entry[LIST_WAIT])
+		if (c->wait == WAIT_MEMORY) {
+			first = c;
+			break;
+		}
+	if (first == NULL ||
+	    w->now_ms - first->wait_since_ms < w->conf.write_deadline_ms)
+		return;
+	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+		if (c->state == CLIENT_OPEN && c->big != NULL &&
+		    c->big_have < c->big_need && (oldest == NULL ||
+		    c->wait_since_ms < oldest->wait_since_ms))
+			oldest = c;
+	first->wait_since_ms = w->now_ms;
+	if (oldest == NULL)
+		return;
+	log_limited(&w->limit_client, LOG_LVL_WARN,
+	    "%s - closed: memory_max is reached and its payload does not come",
+	    client_name(w, oldest));
+	client_close(w, oldest, "Out of Memory");
+}
+
+/* All of memory_max is used: whoever reads least pays. */
+static void
+memory_over(struct worker *w)
+{
+	struct client *c, *most;
+
+	while (worker_memory(w) == MEMORY_OVER) {
+		most = NULL;
+		TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+			if (c->state == CLIENT_OPEN && c->out.bytes > 0 &&
+			    (most == NULL || c->out.bytes > most->out.bytes))
+				most = c;
+		if (most == NULL)
+			return;
+		score_add(&w->score->slow_consumers, 1);
+		log_limited(&w->limit_client, LOG_LVL_WARN,
+		    "%s - closed: memory_max is reached and it has most "
+		    "pending (%zu bytes)", client_name(w, most),
+		    most->out.bytes);
+		client_close(w, most, "Slow Consumer (Pending Bytes)");
+		out_clear(&w->pool, &most->out);
+	}
+}
+
+static void
+write_deadlines(struct worker *w)
+{
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&w->list[LIST_BLOCKED]); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry[LIST_BLOCKED]);
+		if (c->state != CLIENT_OPEN || w->now_ms -
+		    c->last_progress_ms <= w->conf.write_deadline_ms)
+			continue;
+		if (c->authorized)
+			score_add(&w->score->slow_consumers, 1);
+		log_limited(&w->limit_client, LOG_LVL_INFO,
+		    "%s - Slow Consumer Detected: WriteDeadline of %llums "
+		    "exceeded with %zu total bytes.", client_name(w, c),
+		    (unsigned long long)w->conf.write_deadline_ms,
+		    c->out.bytes);
+		client_close(w, c, "Slow Consumer (Write Deadline)");
+		out_clear(&w->pool, &c->out);
+	}
+}
+
+void
+client_tick(struct worker *w)
+{
+	write_deadlines(w);
+	memory_deadline(w);
+}
+
+/* ---- waiting --------------------------------------------------------- */
+
+void
+client_hold(struct worker *w, struct client *c, enum client_wait why,
+    uint64_t slots)
+{
+	c->wait = (uint8_t)why;
+	c->wait_slots = slots;
+	c->wait_since_ms = w->now_ms;
+	if (why == WAIT_RING)
+		w->parked |= slots;
+	client_list_add(w, c, LIST_WAIT);
+	client_list_del(w, c, LIST_READY);
+}
+
+bool
+client_released(struct worker *w, struct client *c)
+{
+	uint64_t set;
+	slotno s;
+
+	switch (c->wait) {
+	case WAIT_RING:
+		if ((c->wait_slots & w->parked) != 0)
+			return false; /* others are before it */
+		for (set = c->wait_slots; set != 0; set &= set - 1)
+			if (!peer_ready(w, (slotno)__builtin_ctzll(set)))
+				return false;
+		return true;
+	case WAIT_BARRIER:
+		for (set = c->wait_slots; set != 0; set &= set - 1) {
+			s = (slotno)__builtin_ctzll(set);
+			if (!peer_answered(w, s, c->barrier[s]))
+				return false;
+		}
+		return true;
+	case WAIT_BIG:
+		return c->bigmsg == NULL;
+	case WAIT_MEMORY:
+		return worker_memory(w) == MEMORY_OK;
+	default:
+		return true;
+	}
+}
+
+void
+client_resume_waiting(struct worker *w)
+{
+	struct client_head waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	struct client *c;
+
+	unstall(w);
+	if (TAILQ_EMPTY(&w->list[LIST_WAIT]))
+		return;
+	TAILQ_CONCAT(&waiting, &w->list[LIST_WAIT], entry[LIST_WAIT]);
+	w->parked = 0;
+	while ((c = TAILQ_FIRST(&waiting)) != NULL) {
+		TAILQ_REMOVE(&waiting, c, entry[LIST_WAIT]);
+		c->in_list &= (uint16_t)~(1u << LIST_WAIT);
+		if (client_released(w, c))
+			client_resume(w, c);
+		else {
+			client_list_add(w, c, LIST_WAIT);
+			if (c->wait == WAIT_RING)
+				w->parked |= c->wait_slots;
+		}
+	}
+}
+
+/* ---- input ----------------------------------------------------------- */
+
+/* Keep what was not used; p may lie in c->in. */
+static void
+keep_input(struct worker *w, struct client *c, const uint8_t *p, size_t len)
+{
+	uint8_t *np;
+
+	if (len == 0) {
+		drop_in(w, c);
+		return;
+	}
+	if (c->in != NULL && p >= c->in && p < c->in + c->in_cap) {
+		memmove(c->in, p, len);
+		c->in_len = (uint32_t)len;
+		return;
+	}
+	if (len > c->in_cap) {
+		if ((np = malloc(len)) == NULL) {
+			client_close(w, c, "Out of Memory");
+			return;
+		}
+		drop_in(w, c);
+		c->in = np;
+		c->in_cap = (uint32_t)len;
+		w->mem_in += len;
+	}
+	memcpy(c->in, p, len);
+	c->in_len = (uint32_t)len;
+}
+
+/* The message that begins at p is not whole and large: a buffer of its
+ * size, reserved as a whole. */
+static void
+start_big(struct worker *w, struct client *c, const uint8_t *p, size_t len)
+{
+	uint32_t need = c->need;
+
+	if (need > w->mem_share) {
+		log_limited(&w->limit_client, LOG_LVL_ERR,
+		    "%s - closed: a message of %u bytes is more than this "
+		    "worker's share of memory_max (%llu)", client_name(w, c),
+		    need, (unsigned long long)w->mem_share);
+		client_close(w, c, "Out of Memory");
+		return;
+	}
+	if (worker_memory(w) != MEMORY_OK ||
+	    w->mem_in + w->pool.used + need > w->mem_share) {
+		keep_input(w, c, p, len);
+		client_hold(w, c, WAIT_MEMORY, 0);
+		return;
+	}
+	if ((c->big = malloc(need)) == NULL) {
+		client_close(w, c, "Out of Memory");
+		return;
+	}
+	c->big_need = need;
+	c->big_have = (uint32_t)len;
+	c->wait_since_ms = w->now_ms;
+	w->mem_in += need;
+	memcpy(c->big, p, len);
+	drop_in(w, c);
+}
+
+/* Act on p[0..len); keep the rest. */
+static void
+process(struct worker *w, struct client *c, const uint8_t *p, size_t len,
+    const uint8_t *safe)
+{
+	size_t used;
+
+	c->need = 0;
+	used = verbs_process(w, c, p, len, safe);
+	if (c->state != CLIENT_OPEN)
+		return;
+	if (c->wait == WAIT_NONE && c->need > WORKER_LARGE)
+		start_big(w, c, p + used, len - used);
+	else
+		keep_input(w, c, p + used, len - used);
+}
+
+/* The large message is whole.  True if it was used. */
+static bool
+process_big(struct worker *w, struct client *c)
+{
+	uint8_t *p = c->big;
+	size_t need = c->big_need, used;
+
+	used = verbs_process(w, c, p, need, p + need);
+	if (used == 0 || c->state != CLIENT_OPEN)
+		return false;
+	drop_big(w, c); /* unless it goes on through the rings */
+	return true;
+}
+
+static bool
+big_whole(const struct client *c)
+{
+	return c->big != NULL && c->big_have == c->big_need;
+}
+
+void
+client_resume(struct worker *w, struct client *c)
+{
+	c->wait = WAIT_NONE;
+	w->drained = false;
+	if (match_look(&w->matcher))
+		peer_refresh(w);
+	if (big_whole(c) && !process_big(w, c))
+		return;
+	if (c->state == CLIENT_OPEN && c->wait == WAIT_NONE && c->in_len > 0)
+		process(w, c, c->in, c->in_len, c->in + c->in_len);
+	if (c->state == CLIENT_OPEN && c->wait == WAIT_NONE && c->readable &&
+	    !client_listed(c, LIST_STALLED))
+		client_list_add(w, c, LIST_READY);
+}
+
+static void
+input_end(struct worker *w, struct client *c, ssize_t n)
+{
+	if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
+		c->readable = errno == EINTR;
+		return;
+	}
+	c->readable = false;
+	if (n == -1)
+		client_close(w, c, "Read Error");
+	else
+		client_close(w, c, "Client Closed");
+}
+
+/* Into the large message's buffer, and what follows into the big one. */
+static void
+read_big(struct worker *w, struct client *c, size_t most)
+{
+	uint32_t rest = c->big_need - c->big_have;
+	struct iovec iov[2];
+	size_t asked = rest + most;
+	ssize_t n;
+
+	iov[0].iov_base = c->big + c->big_have;
+	iov[0].iov_len = rest;
+	iov[1].iov_base = w->inbuf;
+	iov[1].iov_len = most;
+	n = readv(c->lfd.fd, iov, 2);
+	if (n <= 0) {
+		input_end(w, c, n);
+		return;
+	}
+	c->readable = (size_t)n == asked || c->eof;
+	c->wait_since_ms = w->now_ms;
+	if (match_look(&w->matcher))
+		peer_refresh(w);
+	if ((size_t)n < rest) {
+		c->big_have += (uint32_t)n;
+		return;
+	}
+	c->big_have = c->big_need;
+	n -= rest;
+	if (!process_big(w, c) || c->wait != WAIT_NONE) {
+		if (c->state == CLIENT_OPEN)
+			keep_input(w, c, w->inbuf, (size_t)n);
+		return;
+	}
+	if (n > 0)
+		process(w, c, w->inbuf, (size_t)n, w->inbuf + n + OUT_SLACK);
+}
+
+static void
+discard(struct worker *w, struct client *c)
+{
+	ssize_t n = read(c->lfd.fd, w->inbuf, WORKER_READ);
+
+	if (n <= 0)
+		input_end(w, c, n);
+}
+
+void
+client_read(struct worker *w, struct client *c)
+{
+	size_t most = worker_memory(w) == MEMORY_OK ? WORKER_READ :
+	    WORKER_READ_TIGHT;
+	size_t carry = c->in_len;
+	ssize_t n;
+
+	ASSERT(carry + WORKER_READ + OUT_SLACK <= w->inbuf_size);
+	w->drained = false;
+	if (c->state == CLIENT_LINGER) {
+		discard(w, c);
+		return;
+	}
+	if (c->big != NULL) {
+		read_big(w, c, most);
+		return;
+	}
+	n = read(c->lfd.fd, w->inbuf + carry, most);
+	if (n <= 0) {
+		input_end(w, c, n);
+		return;
+	}
+	c->readable = (size_t)n == most || c->eof;
+	if (match_look(&w->matcher))
+		peer_refresh(w);
+	if (carry > 0)
+		memcpy(w->inbuf, c->in, carry);
+	process(w, c, w->inbuf, carry + (size_t)n,
+	    w->inbuf + carry + n + OUT_SLACK);
+}
+
+void
+client_read_ready(struct worker *w)
+{
+	struct client_head ready = TAILQ_HEAD_INITIALIZER(ready);
+	struct client *c;
+
+	TAILQ_CONCAT(&ready, &w->list[LIST_READY], entry[LIST_READY]);
+	while ((c = TAILQ_FIRST(&ready)) != NULL) {
+		TAILQ_REMOVE(&ready, c, entry[LIST_READY]);
+		c->in_list &= (uint16_t)~(1u << LIST_READY);
+		if (c->state == CLIENT_DOOMED || c->wait != WAIT_NONE ||
+		    client_listed(c, LIST_STALLED))
+			continue;
+		client_read(w, c);
+		if (c->readable && c->state != CLIENT_DOOMED &&
+		    c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
+			client_list_add(w, c, LIST_READY);
+	}
+	if (worker_memory(w) == MEMORY_OVER)
+		memory_over(w);
+}
+
+static void
+half_close(struct worker *w, struct client *c)
+{
+	if (c->out.bytes > 0 || c->half_closed)
+		return;
+	c->half_closed = true;
+	if (shutdown(c->lfd.fd, SHUT_WR) != 0)
+		client_close(w, c, "Client Closed");
+	else if (c->readable)
+		client_list_add(w, c, LIST_READY);
+}
+
+void
+client_flush_all(struct worker *w)
+{
+	struct client *c;
+
+	while ((c = TAILQ_FIRST(&w->list[LIST_FLUSH])) != NULL) {
+		client_list_del(w, c, LIST_FLUSH);
+		if (!c->blocked)
+			client_flush(w, c);
+		if (c->state == CLIENT_LINGER)
+			half_close(w, c);
+	}
+}
+
+static void
+client_event(struct loop_fd *lfd, uint32_t events)
+{
+	struct worker *w = lfd->ctx;
+	struct client *c = (struct client *)(void *)((char *)lfd -
+	    offsetof(struct client, lfd));
+
+	if (c->state == CLIENT_DOOMED)
+		return;
+	if (events & EPOLLOUT) {
+		c->blocked = false;
+		if (c->out.bytes > 0)
+			client_list_add(w, c, LIST_FLUSH);
+	}
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+		/* A short read usually tells that there is no more for now,
+		 * but not that the end is behind it. */
+		if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			c->eof = true;
+		c->readable = true;
+		if (c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
+			client_list_add(w, c, LIST_READY);
+	}
+}

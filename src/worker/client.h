@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One connection of a client: input, output, state, limits.
+ */
+#ifndef WORKER_CLIENT_H
+#define WORKER_CLIENT_H
+
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "proto/connect.h"
+#include "proto/perr.h"
+#include "worker/msg.h"
+#include "worker/out.h"
+#include "worker/subs.h"
+
+struct worker;
+struct bigmsg;
+struct score_conn_shm;
+
+enum client_state {
+	CLIENT_OPEN,
+	CLIENT_LINGER, /* the error is sent, input is thrown away till EOF */
+	CLIENT_DOOMED, /* marked; taken apart at the end of the iteration */
+	CLIENT_STATES
+};
+
+/* Why its input waits. */
+enum client_wait {
+	WAIT_NONE = 0,
+	WAIT_RING, /* parked: no room in a ring */
+	WAIT_BARRIER, /* for answers, before its next reply */
+	WAIT_BIG, /* its oversized message is under way */
+	WAIT_MEMORY /* for room for a large payload */
+};
+
+enum client_list {
+	LIST_READY, /* may have something to read */
+	LIST_FLUSH, /* has output of this iteration */
+	LIST_WAIT, /* see enum client_wait; in order */
+	LIST_STALLED, /* held back for a while */
+	LIST_BLOCKED, /* its socket takes no more for now */
+	LIST_DOOMED,
+	LIST_ALL,
+	LISTS
+};
+
+struct client {
+	struct subscriber who; /* first: see client_of() */
+	struct loop_fd lfd;
+	struct loop_timer timer; /* authentication, ping, linger */
+	TAILQ_ENTRY(client) entry[LISTS];
+	uint16_t in_list; /* bit per list */
+	uint8_t state;
+	uint8_t wait;
+	/* options of CONNECT in force */
+	bool verbose : 1;
+	bool pedantic : 1;
+	bool echo : 1;
+	bool headers : 1;
+	bool no_responders : 1;
+	bool connected : 1; /* CONNECT was accepted */
+	bool authorized : 1;
+	bool eof : 1; /* nothing more will come */
+	bool blocked : 1; /* the socket refused bytes */
+	bool rtt_known : 1;
+	bool unix_peer : 1;
+	bool half_closed : 1; /* our side is shut */
+	bool readable : 1; /* there may be more to read */
+	bool replied : 1; /* +OK or -ERR of the message at hand is out */
+	bool first_ping : 1; /* the next ping goes out whatever happens */
+	bool counted : 1; /* among the connections */
+	uint8_t pings_out;
+	uint32_t line; /* scoreboard line, and index in w->client */
+	uint32_t num;
+	uint32_t ticket;
+	struct score_conn_shm *score;
+	struct sub_map subs;
+	struct out out;
+	/* input that waits: a partial line or message, or all that followed
+	 * when it was parked */
+	uint8_t *in;
+	uint32_t in_len, in_cap;
+	uint32_t need; /* bytes of the message that is not whole, or 0 */
+	/* a large message, read straight into a buffer of its size */
+	uint8_t *big;
+	uint32_t big_have, big_need;
+	struct bigmsg *bigmsg; /* on its way through the rings */
+	uint64_t wait_slots; /* WAIT_RING: rings; WAIT_BARRIER: who answers */
+	uint64_t asked; /* slots that got asking messages since last PONG */
+	uint64_t *barrier; /* WAIT_BARRIER: numbers, SLOTS_MAX of them */
+	uint64_t stall_until_ms;
+	uint64_t last_in_ms; /* what counts as activity for pings */
+	uint64_t last_progress_ms; /* the socket took something */
+	uint64_t wait_since_ms;
+	uint64_t ping_sent_ns;
+	uint64_t rtt_at_ms;
+	struct connect_opts opts;
+};
+
+static inline struct client *
+client_of(struct subscriber *who)
+{
+	return (struct client *)(void *)who;
+}
+
+TAILQ_HEAD(client_head, client);
+
+/* A connection that accept() gave; owns fd.  NULL: no memory (fd closed). */
+struct client *client_new(struct worker *w, int fd,
+    const struct sockaddr_storage *addr, bool unix_peer, uint32_t line);
+/* A client by what a record names it, or NULL if it is gone. */
+struct client *client_find(struct worker *w, uint32_t line, uint32_t num);
+
+/* Read once and act on it (bounded); called for each of LIST_READY. */
+void client_read(struct worker *w, struct client *c);
+/* Go on with input that waited. */
+void client_resume(struct worker *w, struct client *c);
+
+/* Queue bytes for the client. */
+void client_write(struct worker *w, struct client *c, const void *p,
+    size_t len);
+/* Write what is queued to the socket. */
+void client_flush(struct worker *w, struct client *c);
+/* The same in the middle of an iteration: rings first (design.md 4). */
+void client_flush_early(struct worker *w, struct client *c);
+
+/* Send an error; close if it is one that closes. */
+void client_error(struct worker *w, struct client *c, enum perr e,
+    struct slice arg, struct slice arg2);
+/* Close without a word, logging why. */
+void client_close(struct worker *w, struct client *c, const char *reason);
+/* Take apart what was marked. */
+void client_reap(struct worker *w);
+/* Those that waited and may go on, in their order. */
+void client_resume_waiting(struct worker *w);
+/* Read from all that have something; flush all that have output. */
+void client_read_ready(struct worker *w);
+void client_flush_all(struct worker *w);
+/* Milliseconds until one that is held back may be read again, -1 = none. */
+int client_stall_timeout(const struct worker *w);
+/* CONNECT was accepted, or a ping is due: see client.c. */
+void client_timer_start(struct worker *w, struct client *c);
+/* The configuration is new: are its credentials still good? */
+void client_recheck(struct worker *w, struct client *c);
+/* Once in 100 ms at most: write deadlines, memory waits. */
+void client_tick(struct worker *w);
+
+/* Its input waits: why, and for which slots. */
+void client_hold(struct worker *w, struct client *c, enum client_wait why,
+    uint64_t slots);
+/* May its input go on? */
+bool client_released(struct worker *w, struct client *c);
+/* Take it off its subscriptions. */
+void client_unsubscribe(struct worker *w, struct client *c);
+
+/* "IP:PORT - cid:N - "v:lang:name"" for logs. */
+const char *client_name(const struct worker *w, const struct client *c);
+
+/* Do not read from it for so long: a reader cannot follow. */
+void client_stall(struct worker *w, struct client *c, uint32_t ms);
+
+bool client_listed(const struct client *c, enum client_list l);
+void client_list_add(struct worker *w, struct client *c, enum client_list l);
+void client_list_del(struct worker *w, struct client *c, enum client_list l);
+
+#endif

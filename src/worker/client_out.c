@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A client connection as a subscriber: MSG and HMSG into its output, the
+ * flushes, slow consumers.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "proto/emit.h"
+#include "worker/worker_priv.h"
+
+/* A reader that has taken nothing for so long holds back nobody. */
+#define STALL_PROGRESS_MS 100
+#define STALL_MS 2
+#define STALL_FULL_MS 5
+/* Fixed-size copies: what is shorter is copied with what stands behind it. */
+#define COPY_SHORT 32
+#define COPY_MEDIUM OUT_SLACK
+
+/* What one message of a run becomes for one kind of receiver. */
+struct shape {
+	const uint8_t *line;
+	size_t line_len;
+	const uint8_t *body; /* of message 0 */
+	size_t body_len; /* with CR LF */
+	size_t stride;
+	const uint8_t *safe;
+};
+
+/* Inlined, so that width is a constant. */
+static inline void
+fill_fixed(uint8_t *dst, const struct shape *sh, uint32_t n, size_t width)
+{
+	const uint8_t *src = sh->body;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		memcpy(dst, sh->line, width);
+		memcpy(dst + sh->line_len, src, width);
+		dst += sh->line_len + sh->body_len;
+		src += sh->stride;
+	}
+}
+
+/* n messages, the first at sh->body, to dst (with OUT_SLACK behind). */
+static void
+fill(uint8_t *dst, const struct shape *sh, uint32_t n)
+{
+	size_t most = sh->line_len > sh->body_len ? sh->line_len :
+	    sh->body_len;
+	const uint8_t *src = sh->body;
+	uint32_t i, fast = 0;
+
+	/* Fixed copies run over what they copy: allowed inside `safe`. */
+	if (most <= COPY_MEDIUM && sh->safe - src >= COPY_MEDIUM) {
+		fast = (uint32_t)((size_t)(sh->safe - src - COPY_MEDIUM) /
+		    sh->stride) + 1;
+		if (fast > n)
+			fast = n;
+		if (most <= COPY_SHORT)
+			fill_fixed(dst, sh, fast, COPY_SHORT);
+		else
+			fill_fixed(dst, sh, fast, COPY_MEDIUM);
+		dst += fast * (sh->line_len + sh->body_len);
+		src += fast * sh->stride;
+	}
+	for (i = fast; i < n; i++) {
+		memcpy(dst, sh->line, sh->line_len);
+		dst += sh->line_len;
+		memcpy(dst, src, sh->body_len);
+		dst += sh->body_len;
+		src += sh->stride;
+	}
+}
+
+static void
+slow_consumer(struct worker *w, struct client *c, const char *reason)
+{
+	score_add(&w->score->slow_consumers, 1);
+	log_limited(&w->limit_client, LOG_LVL_INFO,
+	    "%s - Slow Consumer Detected: %s (pending=%zu)",
+	    client_name(w, c), reason, c->out.bytes);
+	client_close(w, c, reason);
+}
+
+/* Is there room for n more bytes within max_pending?  What the socket takes
+ * now does not count. */
+static bool
+room_pending(struct worker *w, struct client *c, size_t n)
+{
+	if (c->out.bytes + n <= w->conf.max_pending)
+		return true;
+	client_flush_early(w, c);
+	if (c->state != CLIENT_OPEN)
+		return false;
+	if (c->out.bytes + n <= w->conf.max_pending ||
+	    (c->out.bytes == 0 && n <= w->conf.max_payload + 65536))
+		return true;
+	slow_consumer(w, c, "Slow Consumer (Pending Bytes)");
+	return false;
+}
+
+/* Above 3/4 the publisher is held back, or loses the message if the
+ * configuration says so; false: do not queue. */
+static bool
+stall_check(struct worker *w, struct client *c, struct msg *m, size_t n)
+{
+	uint64_t after = c->out.bytes + n, max = w->conf.max_pending;
+	uint32_t ms;
+
+	if (after <= max / 4 * 3)
+		return true;
+	client_flush_early(w, c);
+	if (c->state != CLIENT_OPEN || c->out.bytes + n <= max / 4 * 3)
+		return c->state == CLIENT_OPEN;
+	if (w->conf.no_fast_producer_stall)
+		return false;
+	if (w->now_ms - c->last_progress_ms > STALL_PROGRESS_MS)
+		return true;
+	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
+	if (ms > m->stall_ms)
+		m->stall_ms = ms;
+	if (c->score != NULL)
+		score_add(&c->score->stalls, 1);
+	return true;
+}
+
+/* The socket takes no more for now: its write deadline runs. */
+static void
+block(struct worker *w, struct client *c)
+{
+	if (!client_listed(c, LIST_BLOCKED))
+		c->last_progress_ms = w->now_ms;
+	c->blocked = true;
+	client_list_add(w, c, LIST_BLOCKED);
+}
+
+/* A large payload goes straight from where it lies; what the socket refuses
+ * is copied. */
+static bool
+write_large(struct worker *w, struct client *c, const struct shape *sh,
+    const uint8_t *body)
+{
+	struct out_extra x;
+	enum out_status st;
+	size_t sent = 0, skip;
+	int i;
+
+	x.p[0] = sh->line;
+	x.len[0] = sh->line_len;
+	x.p[1] = body;
+	x.len[1] = sh->body_len;
+	if (!c->blocked) {
+		peer_publish(w);
+		st = out_write(&w->pool, &c->out, c->lfd.fd, &x, &sent);
+		if (st == OUT_ERROR) {
+			client_close(w, c, "Write Error");
+			return false;
+		}
+		c->last_progress_ms = w->now_ms;
+		if (st == OUT_DONE)
+			return true;
+	}
+	for (i = 0; i < 2; i++) {
+		skip = sent < x.len[i] ? sent : x.len[i];
+		sent -= skip;
+		if (out_append(&w->pool, &c->out, x.p[i] + skip,
+		    x.len[i] - skip) != 0) {
+			client_close(w, c, "Out of Memory");
+			return false;
+		}
+	}
+	block(w, c);
+	return true;
+}
+
+/* Up to n messages from sh->body on; how many were queued. */
+static uint32_t
+write_slices(struct worker *w, struct client *c, struct msg *m,
+    struct shape *sh, uint32_t n)
+{
+	size_t unit = sh->line_len + sh->body_len, most;
+	uint32_t done = 0, k;
+	uint8_t *dst;
+
+	most = unit >= WORKER_FLUSH_EARLY ? 1 : WORKER_FLUSH_EARLY / unit;
+	while (done < n) {
+		k = n - done < most ? n - done : (uint32_t)most;
+		if (!room_pending(w, c, k * unit) ||
+		    !stall_check(w, c, m, k * unit))
+			return done;
+		if (sh->body_len >= WORKER_LARGE) {
+			k = 1;
+			if (!write_large(w, c, sh, sh->body))
+				return done;
+		} else {
+			dst = out_room(&w->pool, &c->out, k * unit);
+			if (dst == NULL) {
+				client_close(w, c, "Out of Memory");
+				return done;
+			}
+			fill(dst, sh, k);
+			out_took(&c->out, k * unit);
+			if (c->out.bytes >= WORKER_FLUSH_EARLY && !c->blocked)
+				client_flush_early(w, c);
+			else
+				client_list_add(w, c, LIST_FLUSH);
+		}
+		sh->body += k * sh->stride;
+		done += k;
+	}
+	return done;
+}
+
+/* The control line for this receiver; it stays for the next one with the
+ * same sid. */
+static void
+shape_line(struct worker *w, const struct client *c, const struct sub *s,
+    const struct msg *m, struct shape *sh)
+{
+	struct slice sid = sub_sid(s);
+
+	sh->body = m->body;
+	sh->body_len = m->size + 2;
+	sh->stride = m->stride;
+	sh->safe = m->safe;
+	sh->line = w->scratch;
+	if (m->hdr_size > 0 && c->headers) {
+		sh->line_len = emit_hmsg(w->scratch, m->subject, sid,
+		    m->reply, m->hdr_size, m->size);
+		return;
+	}
+	sh->body += m->hdr_size;
+	sh->body_len -= m->hdr_size;
+	sh->line_len = emit_msg(w->scratch, m->subject, sid, m->reply,
+	    m->size - m->hdr_size);
+}
+
+static bool
+is_publisher(const struct worker *w, const struct client *c,
+    const struct msg *m)
+{
+	return m->from.slot == w->self && m->from.num == c->num &&
+	    m->from.line == c->line && m->from.incarnation == w->incarnation;
+}
+
+static bool
+client_accepts(const struct worker *w, const struct subscriber *who,
+    const struct sub *s, const struct msg *m)
+{
+	const struct client *c = (const struct client *)(const void *)who;
+
+	(void)s;
+	return c->state == CLIENT_OPEN &&
+	    (m->from.echo || !is_publisher(w, c, m));
+}
+
+static void
+trace_msgs(struct worker *w, struct client *c, const struct shape *sh,
+    uint32_t n)
+{
+	const uint8_t *body = sh->body;
+	uint32_t i;
+
+	for (i = 0; i < n; i++, body += sh->stride) {
+		trace_out(w, c, sh->line, sh->line_len - 2);
+		trace_payload(w, c, "->>", body, sh->body_len - 2);
+	}
+}
+
+static uint32_t
+client_deliver(struct worker *w, struct subscriber *who, const struct sub *s,
+    struct msg *m, uint32_t first, uint32_t n)
+{
+	struct client *c = client_of(who);
+	struct shape sh;
+	uint32_t sent;
+
+	if (!client_accepts(w, who, s, m))
+		return 0;
+	shape_line(w, c, s, m, &sh);
+	sh.body += first * sh.stride;
+	if (log_trace_on())
+		trace_msgs(w, c, &sh, n);
+	sent = write_slices(w, c, m, &sh, n);
+	score_add(&w->score->out_msgs, sent);
+	score_add(&w->score->out_bytes, (uint64_t)sent * (sh.body_len - 2));
+	score_add(&c->score->out_msgs, sent);
+	score_add(&c->score->out_bytes, (uint64_t)sent * (sh.body_len - 2));
+	return sent;
+}
+
+static void
+client_finished(struct worker *w, struct subscriber *who, uint32_t n)
+{
+	struct client *c = client_of(who);
+
+	if (log_trace_on()) {
+		struct slice sid = sub_sid(subs_at(&w->subs, n));
+
+		log_trace("%s - <-> [DELSUB %.*s]", client_name(w, c),
+		    (int)sid.len, (const char *)sid.p);
+	}
+	subs_del(&w->subs, &c->subs, ACCOUNT_DEFAULT, n);
+	score_sub(&w->score->subscriptions, 1);
+	atomic_store_explicit(&c->score->subscriptions, c->subs.n,
+	    memory_order_relaxed);
+}
+
+const struct subscriber_ops client_subscriber_ops = {
+	client_accepts, client_deliver, client_finished
+};
+
+/* ---- flushes --------------------------------------------------------- */
+
+void
+client_write(struct worker *w, struct client *c, const void *p, size_t len)
+{
+	if (c->state != CLIENT_OPEN || !room_pending(w, c, len))
+		return;
+	if (out_append(&w->pool, &c->out, p, len) != 0) {
+		client_close(w, c, "Out of Memory");
+		return;
+	}
+	client_list_add(w, c, LIST_FLUSH);
+}
+
+void
+client_flush(struct worker *w, struct client *c)
+{
+	size_t before = c->out.bytes;
+
+	if (before == 0 || c->lfd.fd == -1 || c->half_closed)
+		return;
+	switch (out_write(&w->pool, &c->out, c->lfd.fd, NULL, NULL)) {
+	case OUT_DONE:
+		c->blocked = false;
+		client_list_del(w, c, LIST_BLOCKED);
+		break;
+	case OUT_BLOCKED:
+		block(w, c);
+		break;
+	case OUT_ERROR:
+		out_clear(&w->pool, &c->out);
+		client_close(w, c, "Write Error");
+		return;
+	}
+	if (c->out.bytes != before)
+		c->last_progress_ms = w->now_ms;
+	atomic_store_explicit(&c->score->pending_bytes, c->out.bytes,
+	    memory_order_relaxed);
+}
+
+void
+client_flush_early(struct worker *w, struct client *c)
+{
+	peer_publish(w);
+	client_flush(w, c);
+	if (c->out.bytes == 0)
+		client_list_del(w, c, LIST_FLUSH);
+}

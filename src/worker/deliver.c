@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fan-out to the subscribers of this worker: which of them get a run, in
+ * which order.  How a subscriber takes it is its own business (msg.h).
+ */
+#include <config.h>
+
+#include "worker/worker_priv.h"
+
+/* Order holds over all subscriptions of a connection: does one subscriber
+ * stand twice among them? */
+static bool
+has_twins(struct worker *w, const struct match_plain *node, uint32_t n)
+{
+	const struct sub *s;
+	uint32_t i, mark;
+	subno no;
+
+	if (n == 1) {
+		no = subs_of_cell(&w->subs, node[0].ref.cell);
+		if (no == 0 || subs_at(&w->subs, no)->next == 0)
+			return false;
+	}
+	mark = ++w->mark;
+	for (i = 0; i < n; i++) {
+		no = subs_of_cell(&w->subs, node[i].ref.cell);
+		for (; no != 0; no = s->next) {
+			s = subs_at(&w->subs, no);
+			if (s->who->mark == mark)
+				return true;
+			s->who->mark = mark;
+		}
+	}
+	return false;
+}
+
+/* Messages first .. first + n - 1 to one subscription. */
+static uint32_t
+give(struct worker *w, struct msg *m, subno no, uint32_t first, uint32_t n)
+{
+	struct sub *s = subs_at(&w->subs, no);
+	uint32_t took;
+
+	if (s->max != 0) {
+		if (s->delivered >= s->max) {
+			subs_finish(&w->subs, no);
+			return 0;
+		}
+		if (n > s->max - s->delivered)
+			n = (uint32_t)(s->max - s->delivered);
+	}
+	took = s->who->ops->deliver(w, s->who, s, m, first, n);
+	s->delivered += took;
+	if (s->max != 0 && s->delivered >= s->max)
+		subs_finish(&w->subs, no);
+	return took;
+}
+
+static bool
+give_all(struct worker *w, struct msg *m, const struct match_plain *node,
+    uint32_t n, uint32_t first, uint32_t count)
+{
+	bool taken = false;
+	uint32_t i;
+	subno no;
+
+	for (i = 0; i < n; i++) {
+		no = subs_of_cell(&w->subs, node[i].ref.cell);
+		while (no != 0) {
+			if (give(w, m, no, first, count) > 0)
+				taken = true;
+			no = subs_at(&w->subs, no)->next;
+		}
+	}
+	return taken;
+}
+
+bool
+deliver_plain(struct worker *w, struct msg *m, const struct match_plain *node,
+    uint32_t n)
+{
+	bool taken = false;
+	uint32_t i;
+
+	if (m->count == 1 || !has_twins(w, node, n))
+		return give_all(w, m, node, n, 0, m->count);
+	for (i = 0; i < m->count; i++)
+		if (give_all(w, m, node, n, i, 1))
+			taken = true;
+	return taken;
+}
+
+bool
+deliver_one(struct worker *w, struct msg *m, subno n)
+{
+	return give(w, m, n, 0, 1) > 0;
+}
+
+static uint32_t
+members(const struct worker *w, const cellno *cell, uint32_t n)
+{
+	uint32_t i, sum = 0;
+	subno no;
+
+	for (i = 0; i < n; i++)
+		for (no = subs_of_cell(&w->subs, cell[i]); no != 0;
+		    no = subs_at(&w->subs, no)->next)
+			sum++;
+	return sum;
+}
+
+static bool
+would_take(const struct worker *w, const struct sub *s, const struct msg *m)
+{
+	if (s->max != 0 && s->delivered >= s->max)
+		return false;
+	return s->who->ops->accepts(w, s->who, s, m);
+}
+
+uint32_t
+deliver_members(const struct worker *w, const struct msg *m,
+    const cellno *cell, uint32_t n)
+{
+	uint32_t i, sum = 0;
+	subno no;
+
+	for (i = 0; i < n; i++)
+		for (no = subs_of_cell(&w->subs, cell[i]); no != 0;
+		    no = subs_at(&w->subs, no)->next)
+			if (would_take(w, subs_at(&w->subs, no), m))
+				sum++;
+	return sum;
+}
+
+subno
+deliver_pick(struct worker *w, const struct msg *m, const cellno *cell,
+    uint32_t n)
+{
+	uint32_t all = members(w, cell, n), at, i;
+	subno no, before = 0;
+	bool early;
+
+	if (all == 0)
+		return 0;
+	at = (uint32_t)(worker_random(w) % all);
+	/* The first one from `at` on that takes it, else the first before. */
+	for (i = 0; i < n; i++) {
+		for (no = subs_of_cell(&w->subs, cell[i]); no != 0;
+		    no = subs_at(&w->subs, no)->next) {
+			early = at > 0;
+			if (early)
+				at--;
+			if ((early && before != 0) ||
+			    !would_take(w, subs_at(&w->subs, no), m))
+				continue;
+			if (!early)
+				return no;
+			before = no;
+		}
+	}
+	return before;
+}
+
+void
+deliver_finish(struct worker *w)
+{
+	struct sub *s;
+	uint32_t i;
+	subno no;
+
+	for (i = 0; i < w->subs.nfinished; i++) {
+		no = w->subs.finished[i];
+		s = subs_at(&w->subs, no);
+		s->who->ops->finished(w, s->who, no);
+	}
+	if (w->subs.nfinished > 0) {
+		w->subs.nfinished = 0;
+		match_changed(&w->matcher);
+	}
+}

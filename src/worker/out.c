@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Unsent output (in a worker, for its connections).  Two chunk sizes are kept
+ * in free lists: small for a line or two, big for what one read() of a busy
+ * publisher becomes.  Anything larger is made to measure and freed.
+ */
+#include <config.h>
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/out.h"
+
+#define POOL_SMALL_MAX 1024 /* chunks kept: 4 MiB */
+#define POOL_BIG_MAX 64 /* 4.5 MiB */
+#define IOV_MAX_OUT 64
+
+static struct out_chunk *
+chunk_new(struct out_pool *pool, size_t need)
+{
+	struct out_chunk *k, **list = NULL;
+	uint32_t *n = NULL;
+	size_t size;
+
+	if (need <= OUT_SMALL - sizeof *k) {
+		size = OUT_SMALL - sizeof *k;
+		list = &pool->small;
+		n = &pool->nsmall;
+	} else if (need <= OUT_BIG - sizeof *k) {
+		size = OUT_BIG - sizeof *k;
+		list = &pool->big;
+		n = &pool->nbig;
+	} else
+		size = need;
+	if (list != NULL && *list != NULL) {
+		k = *list;
+		*list = k->next;
+		(*n)--;
+	} else if ((k = malloc(sizeof *k + size)) == NULL)
+		return NULL;
+	k->next = NULL;
+	k->size = (uint32_t)size;
+	k->start = k->end = 0;
+	pool->used += sizeof *k + size;
+	return k;
+}
+
+static void
+chunk_free(struct out_pool *pool, struct out_chunk *k)
+{
+	pool->used -= sizeof *k + k->size;
+	if (k->size == OUT_SMALL - sizeof *k &&
+	    pool->nsmall < POOL_SMALL_MAX) {
+		k->next = pool->small;
+		pool->small = k;
+		pool->nsmall++;
+	} else if (k->size == OUT_BIG - sizeof *k &&
+	    pool->nbig < POOL_BIG_MAX) {
+		k->next = pool->big;
+		pool->big = k;
+		pool->nbig++;
+	} else
+		free(k);
+}
+
+uint8_t *
+out_room(struct out_pool *pool, struct out *out, size_t n)
+{
+	struct out_chunk *k = out->last;
+	size_t want = n + OUT_SLACK;
+
+	if (k != NULL && k->size - k->end >= want)
+		return k->data + k->end;
+	/* What is queued already will not be the last of it. */
+	if (k != NULL && want < OUT_BIG - sizeof *k)
+		want = OUT_BIG - sizeof *k;
+	if ((k = chunk_new(pool, want)) == NULL)
+		return NULL;
+	if (out->last == NULL)
+		out->first = k;
+	else
+		out->last->next = k;
+	out->last = k;
+	return k->data;
+}
+
+int
+out_append(struct out_pool *pool, struct out *out, const void *p, size_t len)
+{
+	const uint8_t *src = p;
+	uint8_t *dst;
+	size_t n;
+
+	while (len > 0) {
+		n = len;
+		if (out->last != NULL &&
+		    out->last->size - out->last->end > OUT_SLACK) {
+			if (n > out->last->size - out->last->end - OUT_SLACK)
+				n = out->last->size - out->last->end -
+				    OUT_SLACK;
+		} else if (n > OUT_BIG - sizeof(struct out_chunk) - OUT_SLACK)
+			n = OUT_BIG - sizeof(struct out_chunk) - OUT_SLACK;
+		if ((dst = out_room(pool, out, n)) == NULL)
+			return -1;
+		memcpy(dst, src, n);
+		out_took(out, n);
+		src += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Take n sent bytes off the front. */
+static void
+out_consume(struct out_pool *pool, struct out *out, size_t n)
+{
+	struct out_chunk *k;
+	size_t have;
+
+	out->bytes -= n;
+	while ((k = out->first) != NULL) {
+		have = k->end - k->start;
+		if (n < have) {
+			k->start += (uint32_t)n;
+			return;
+		}
+		n -= have;
+		out->first = k->next;
+		if (out->first == NULL)
+			out->last = NULL;
+		chunk_free(pool, k);
+	}
+}
+
+static int
+out_iov(const struct out *out, const struct out_extra *extra, size_t sent,
+    struct iovec *iov)
+{
+	const struct out_chunk *k;
+	int n = 0, i;
+
+	for (k = out->first; k != NULL && n < IOV_MAX_OUT - 2; k = k->next) {
+		iov[n].iov_base = (void *)(uintptr_t)(k->data + k->start);
+		iov[n].iov_len = k->end - k->start;
+		n++;
+	}
+	if (k != NULL || extra == NULL)
+		return n;
+	for (i = 0; i < 2; i++) {
+		if (sent >= extra->len[i]) {
+			sent -= extra->len[i];
+			continue;
+		}
+		iov[n].iov_base = (void *)(uintptr_t)(extra->p[i] + sent);
+		iov[n].iov_len = extra->len[i] - sent;
+		sent = 0;
+		n++;
+	}
+	return n;
+}
+
+enum out_status
+out_write(struct out_pool *pool, struct out *out, int fd,
+    const struct out_extra *extra, size_t *sent)
+{
+	struct iovec iov[IOV_MAX_OUT];
+	size_t own, gone = 0, all;
+	ssize_t r;
+	int n, i;
+
+	for (;;) {
+		n = out_iov(out, extra, gone, iov);
+		if (n == 0)
+			break;
+		for (all = 0, i = 0; i < n; i++)
+			all += iov[i].iov_len;
+		r = n == 1 ? write(fd, iov[0].iov_base, iov[0].iov_len) :
+		    writev(fd, iov, n);
+		if (r == -1) {
+			if (errno == EINTR)
+				continue;
+			if (sent != NULL)
+				*sent = gone;
+			return errno == EAGAIN ? OUT_BLOCKED : OUT_ERROR;
+		}
+		own = (size_t)r < out->bytes ? (size_t)r : out->bytes;
+		out_consume(pool, out, own);
+		gone += (size_t)r - own;
+		if ((size_t)r < all) {
+			/* A short write: the socket is full, and its edge
+			 * comes when it is not. */
+			if (sent != NULL)
+				*sent = gone;
+			return OUT_BLOCKED;
+		}
+	}
+	if (sent != NULL)
+		*sent = gone;
+	return OUT_DONE;
+}
+
+void
+out_clear(struct out_pool *pool, struct out *out)
+{
+	struct out_chunk *k;
+
+	while ((k = out->first) != NULL) {
+		out->first = k->next;
+		chunk_free(pool, k);
+	}
+	out->last = NULL;
+	out->bytes = 0;
+}
+
+void
+out_pool_fini(struct out_pool *pool)
+{
+	struct out_chunk *k;
+
+	while ((k = pool->small) != NULL) {
+		pool->small = k->next;
+		free(k);
+	}
+	while ((k = pool->big) != NULL) {
+		pool->big = k->next;
+		free(k);
+	}
+	pool->nsmall = pool->nbig = 0;
+}

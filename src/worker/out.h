@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Unsent output of a connection: a chain of chunks from the worker's pool.
+ * An idle connection holds none.
+ */
+#ifndef WORKER_OUT_H
+#define WORKER_OUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define OUT_SMALL 4096u /* with its head: for the odd line */
+#define OUT_BIG (72u << 10) /* holds what one read() of 64 KiB becomes */
+/* Bytes behind what was asked for that may be scribbled on. */
+#define OUT_SLACK 64u
+
+struct out_chunk {
+	struct out_chunk *next;
+	uint32_t size; /* of data */
+	uint32_t start; /* first unsent byte */
+	uint32_t end; /* behind the last byte */
+	uint32_t spare;
+	uint8_t data[];
+};
+
+struct out {
+	struct out_chunk *first, *last;
+	size_t bytes; /* unsent */
+};
+
+/* Free chunks of the two usual sizes; `used` counts what is handed out. */
+struct out_pool {
+	struct out_chunk *small, *big;
+	uint32_t nsmall, nbig;
+	uint64_t used;
+};
+
+/* Contiguous room for n bytes (and OUT_SLACK to scribble on) at the end, or
+ * NULL (ENOMEM).  Follow with out_took() for what was really written. */
+uint8_t *out_room(struct out_pool *pool, struct out *out, size_t n);
+static inline void
+out_took(struct out *out, size_t n)
+{
+	out->last->end += (uint32_t)n;
+	out->bytes += n;
+}
+/* Copy len bytes to the end; 0 or -1 (ENOMEM, part may have been taken). */
+int out_append(struct out_pool *pool, struct out *out, const void *p,
+    size_t len);
+enum out_status { OUT_DONE, OUT_BLOCKED, OUT_ERROR };
+/* Write what there is; then `extra` straight from the caller's memory (NULL
+ * for none; *sent says how much of it went).  OUT_BLOCKED: the socket took
+ * no more. */
+struct out_extra {
+	const uint8_t *p[2];
+	size_t len[2];
+};
+enum out_status out_write(struct out_pool *pool, struct out *out, int fd,
+    const struct out_extra *extra, size_t *sent);
+void out_clear(struct out_pool *pool, struct out *out);
+void out_pool_fini(struct out_pool *pool);
+
+#endif

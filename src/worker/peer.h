@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The other workers: rings to and from them, bells, barriers, and what a
+ * drain has to send.
+ */
+#ifndef WORKER_PEER_H
+#define WORKER_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "shm/bell.h"
+#include "shm/ring.h"
+#include "worker/msg.h"
+#include "worker/record.h"
+
+struct worker;
+struct bigmsg;
+struct heritage;
+
+struct peer {
+	slotno slot;
+	bool attached; /* both rings are mapped */
+	bool stalled; /* in this drain: a stall was sent to that publisher: */
+	uint32_t stalled_line, stalled_num;
+	bool broken; /* its zones made no sense: ignored until it changes */
+	uint32_t incarnation; /* of the process we talk to, 0 = none */
+	struct ring_tx tx;
+	struct ring_rx rx;
+	struct bell bell;
+	uint32_t need; /* length of the record that found no room last */
+	/* What a drain had to send and found no room for: records, ahead of
+	 * the publishers'. */
+	struct buf outbox;
+	/* Barriers, as growing numbers. */
+	uint64_t asked; /* last question wanted */
+	uint64_t asked_sent; /* last one written */
+	uint64_t answered; /* last answer received */
+	uint64_t answer; /* last question received */
+	uint64_t answer_sent;
+	/* The one oversized message on its way there, and from there. */
+	struct bigmsg *big;
+	struct buf assembly;
+	uint32_t assembly_total;
+};
+
+int peer_attach(struct worker *w, const struct heritage *h);
+void peer_fini(struct worker *w);
+
+/* Membership has changed: who is new, who is gone. */
+void peer_refresh(struct worker *w);
+/* May a publisher that waited for this ring try again?  (Half of it is free,
+ * nothing else is ahead, or the slot is gone.) */
+bool peer_ready(struct worker *w, slotno slot);
+
+/* Drain every incoming ring up to where it stands now. */
+void peer_drain(struct worker *w);
+/* Is anything waiting in an incoming ring?  (Between arming and sleeping.) */
+bool peer_pending(struct worker *w);
+/* Send what waits: outboxes, barriers, pieces of oversized messages. */
+void peer_pump(struct worker *w);
+/* Make what was committed visible and wake the sleepers. */
+void peer_publish(struct worker *w);
+
+/* Ask all of `slots` for a barrier; numbers are kept per peer: the barrier
+ * is back when peer_answered() says so. */
+void peer_ask(struct worker *w, uint64_t slots, uint64_t number[SLOTS_MAX]);
+
+/* A drain's own records: into the ring, else into the outbox, else dropped
+ * and counted. */
+void peer_send_refused(struct worker *w, const struct msg *m,
+    uint32_t nslots);
+void peer_send_stall(struct worker *w, const struct msg_origin *to,
+    uint32_t stall_ms);
+/* A whole record, its target filled in already; false: dropped. */
+bool peer_send(struct worker *w, slotno slot, const void *rec, uint32_t len);
+/* Does a barrier's answer stand out?  Number as peer_ask() gave it. */
+bool peer_answered(const struct worker *w, slotno slot, uint64_t number);
+/* Before sleeping: ask for space where somebody waits for it; true if there
+ * is some already. */
+bool peer_want_space(struct worker *w);
+/* The peer's zones make no sense. */
+void peer_broken(struct worker *w, slotno slot, const char *what);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The worker's own subscriptions: private records, kept in step with its trie
+ * in shared memory.  From a node's or group cell's number to the local
+ * subscribers; from a connection's sid to its subscription.
+ */
+#ifndef WORKER_SUBS_H
+#define WORKER_SUBS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/parse.h"
+#include "shm/trie.h"
+
+struct subscriber;
+struct worker;
+
+typedef uint32_t subno; /* 0 = none */
+
+#define SUB_SID_INLINE 20
+
+enum sub_flag {
+	SUB_GROUP = 1, /* member of a queue group: cell is the group's */
+	SUB_SID_HEAP = 2,
+	SUB_FINISHED = 4 /* has reached its max, waits for removal */
+};
+
+struct sub {
+	struct subscriber *who;
+	uint64_t delivered; /* messages since SUB */
+	uint32_t max; /* 0 = none */
+	cellno cell;
+	subno next, prev; /* others of the same cell */
+	uint16_t sid_len;
+	uint8_t flags;
+	uint8_t spare;
+	union {
+		uint8_t in[SUB_SID_INLINE];
+		uint8_t *heap;
+	} __attribute__((packed, aligned(4))) sid;
+};
+
+/* sid -> subscription of one connection: open addressing, or one inline. */
+struct sub_map {
+	subno *slots;
+	uint32_t cap; /* 0: `one` alone */
+	uint32_t n;
+	subno one;
+};
+
+struct subs {
+	struct sub **chunk; /* SUBS_PER_CHUNK each */
+	uint32_t nchunks, capchunks;
+	subno free; /* list by next */
+	uint32_t used; /* highest number handed out */
+	uint32_t n; /* subscriptions there are */
+	subno **head; /* per cell, chunks of SUBS_PER_HEAD */
+	uint32_t nheads;
+	uint64_t bytes; /* private memory of all this and the maps */
+	uint64_t limit; /* of that and the trie together */
+	struct trie *trie;
+	uint64_t hash_seed;
+	subno *finished; /* reached their max in this delivery */
+	uint32_t nfinished, capfinished;
+};
+
+#define SUBS_CHUNK_BITS 10
+#define SUBS_HEAD_BITS 12
+
+int subs_init(struct subs *s, struct trie *trie, uint64_t hash_seed,
+    uint64_t limit);
+void subs_fini(struct subs *s);
+
+static inline struct sub *
+subs_at(const struct subs *s, subno n)
+{
+	return &s->chunk[n >> SUBS_CHUNK_BITS]
+	    [n & ((1u << SUBS_CHUNK_BITS) - 1)];
+}
+
+/* First local subscription of a cell of the own trie, 0 = none. */
+static inline subno
+subs_of_cell(const struct subs *s, cellno cell)
+{
+	uint32_t h = cell >> SUBS_HEAD_BITS;
+
+	if (h >= s->nheads || s->head[h] == NULL)
+		return 0;
+	return s->head[h][cell & ((1u << SUBS_HEAD_BITS) - 1)];
+}
+
+static inline struct slice
+sub_sid(const struct sub *s)
+{
+	struct slice r;
+
+	r.p = s->flags & SUB_SID_HEAP ? s->sid.heap : s->sid.in;
+	r.len = s->sid_len;
+	return r;
+}
+
+struct sub_new {
+	struct subscriber *who;
+	struct sub_map *map;
+	uint32_t account;
+	const struct token *tok;
+	uint32_t ntok;
+	struct slice queue; /* len 0: plain */
+	struct slice sid;
+};
+
+/* A new subscription, visible in the trie when this returns.  TRIE_FULL or
+ * TRIE_NOMEM leave everything as it was. */
+enum trie_status subs_add(struct subs *s, const struct sub_new *n,
+    subno *made);
+/* Out of the trie, its cell's list, the map; the record is free again. */
+void subs_del(struct subs *s, struct sub_map *map, uint32_t account, subno n);
+subno subs_find(const struct subs *s, const struct sub_map *map,
+    struct slice sid);
+/* Walk of a map: *pos starts at 0; 0 = no more.  Deleting what was returned
+ * is allowed only by subs_del_all(). */
+subno subs_walk(const struct sub_map *map, uint32_t *pos);
+void subs_del_all(struct subs *s, struct sub_map *map, uint32_t account);
+/* Note a subscription that has reached its max, to be removed after the
+ * delivery: a walk over its cell is under way.  Without memory for the note it
+ * stays, takes nothing more, and is noted again when it is offered more. */
+void subs_finish(struct subs *s, subno n);
+
+#endif

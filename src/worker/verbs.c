@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a client says, verb by verb (protocol.md sections 1 to 4).
+ *
+ * A handler returns the bytes it has used, 0 if the message is not whole or
+ * the client has to wait before it: it is then called again with the same
+ * bytes, and more.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "proto/connect.h"
+#include "proto/perr.h"
+#include "proto/subject.h"
+#include "worker/worker_priv.h"
+
+static const struct slice none;
+
+/* Replies stay in order: before +OK, PONG or -ERR the 503s of what went to
+ * other workers must be back.  False: the client waits for them. */
+static bool
+settled(struct worker *w, struct client *c)
+{
+	uint64_t slots = c->asked & w->usable;
+
+	c->asked = 0;
+	if (slots == 0)
+		return true;
+	if (c->barrier == NULL &&
+	    (c->barrier = calloc(SLOTS_MAX, sizeof *c->barrier)) == NULL) {
+		client_close(w, c, "Out of Memory");
+		return false;
+	}
+	peer_ask(w, slots, c->barrier);
+	client_hold(w, c, WAIT_BARRIER, slots);
+	return false;
+}
+
+/* What was confirmed before this SUB, UNSUB, PING or CONNECT is delivered
+ * first.  False: that has closed the client. */
+static bool
+drained(struct worker *w, struct client *c)
+{
+	if (!w->drained) {
+		w->drained = true;
+		peer_drain(w);
+	}
+	return c->state == CLIENT_OPEN;
+}
+
+static void
+reply(struct worker *w, struct client *c, const char *text, size_t len)
+{
+	if (log_trace_on())
+		trace_out(w, c, (const uint8_t *)text, len - 2);
+	client_write(w, c, text, len);
+}
+
+static void
+reply_ok(struct worker *w, struct client *c)
+{
+	if (c->verbose)
+		reply(w, c, "+OK\r\n", 5);
+}
+
+/* An error instead of the operation; 0 if the client waits before it. */
+static size_t
+refuse(struct worker *w, struct client *c, enum perr e, struct slice arg,
+    struct slice arg2, size_t used)
+{
+	if (!settled(w, c))
+		return 0;
+	client_error(w, c, e, arg, arg2);
+	return used;
+}
+
+/* ---- PUB, HPUB ------------------------------------------------------- */
+
+enum trailer { TRAILER_CRLF, TRAILER_LF, TRAILER_MORE, TRAILER_BAD };
+
+/* What stands behind a payload that ends at `at`.  A bare LF is accepted for
+ * people at nc; not behind a CR that the size counts in, for then the size is
+ * wrong. */
+static enum trailer
+trailer(const uint8_t *p, size_t len, size_t at, size_t size)
+{
+	if (len <= at)
+		return TRAILER_MORE;
+	if (p[at] == '\n')
+		return size > 0 && p[at - 1] == '\r' ? TRAILER_BAD :
+		    TRAILER_LF;
+	if (p[at] != '\r')
+		return TRAILER_BAD;
+	if (len == at + 1)
+		return TRAILER_MORE;
+	return p[at + 1] == '\n' ? TRAILER_CRLF : TRAILER_BAD;
+}
+
+static bool
+same_line(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	uint64_t x, y;
+	size_t i;
+
+	if (len < 8)
+		return memcmp(a, b, len) == 0;
+	for (i = 0; i + 8 < len; i += 8) {
+		memcpy(&x, a + i, 8);
+		memcpy(&y, b + i, 8);
+		if (x != y)
+			return false;
+	}
+	memcpy(&x, a + len - 8, 8);
+	memcpy(&y, b + len - 8, 8);
+	return x == y;
+}
+
+/* Whole messages from p on with the same control line, at least 1. */
+static uint32_t
+run_length(const uint8_t *p, size_t len, const struct parse_op *op)
+{
+	size_t stride = (size_t)op->line_len + op->size + 2, at = stride;
+	uint32_t n = 1;
+
+	while (len - at >= stride && same_line(p, p + at, op->line_len) &&
+	    p[at + stride - 2] == '\r' && p[at + stride - 1] == '\n') {
+		at += stride;
+		n++;
+	}
+	return n;
+}
+
+/* Errors that stand in the way of a message, and +OK; once a message.
+ * False: not delivered (used says how far), or waits. */
+static bool
+publish_replies(struct worker *w, struct client *c,
+    const struct parse_op *op, bool *deliver)
+{
+	enum perr e = PERR_NONE;
+	bool bad;
+
+	*deliver = true;
+	if (c->replied)
+		return true;
+	bad = c->pedantic &&
+	    !subject_valid_literal(op->subject.p, op->subject.len);
+	if (subject_reserved_publish(op->subject.p, op->subject.len))
+		e = PERR_PUB_DENIED;
+	else if (op->reply.len > 0 &&
+	    subject_reserved_reply(op->reply.p, op->reply.len))
+		e = PERR_REPLY_DENIED;
+	if (!bad && e == PERR_NONE && !c->verbose)
+		return true;
+	if (!settled(w, c))
+		return false;
+	if (bad)
+		client_error(w, c, PERR_PUB_SUBJECT, none, none);
+	if (e != PERR_NONE) {
+		client_error(w, c, e, e == PERR_PUB_DENIED ? op->subject :
+		    op->reply, none);
+		*deliver = false;
+		return true;
+	}
+	reply_ok(w, c);
+	c->replied = true;
+	return true;
+}
+
+static void
+message(const struct worker *w, const struct client *c,
+    const struct parse_op *op, const uint8_t *p, const uint8_t *safe,
+    struct msg *m)
+{
+	memset(m, 0, sizeof *m);
+	m->account = ACCOUNT_DEFAULT;
+	m->count = 1;
+	m->subject = op->subject;
+	m->reply = op->reply;
+	m->hdr_size = op->hdr_size;
+	m->size = op->size;
+	m->body = p + op->line_len;
+	m->stride = (size_t)op->line_len + op->size + 2;
+	m->safe = safe;
+	m->from.slot = w->self;
+	m->from.incarnation = w->incarnation;
+	m->from.line = c->line;
+	m->from.num = c->num;
+	m->from.echo = c->echo;
+	m->from.ask = c->no_responders && op->reply.len > 0;
+}
+
+static void
+trace_publish(const struct worker *w, const struct client *c,
+    const struct parse_op *op, const uint8_t *p)
+{
+	trace_in(w, c, op->verb == VERB_HPUB ? "HPUB" : "PUB",
+	    "%.*s%s%.*s %u", (int)op->subject.len,
+	    (const char *)op->subject.p, op->reply.len > 0 ? " " : "",
+	    (int)op->reply.len, (const char *)op->reply.p, op->size);
+	trace_payload(w, c, "<<-", p + op->line_len, op->size);
+}
+
+/* Send a run; the messages that went. */
+static uint32_t
+publish(struct worker *w, struct client *c, struct msg *m)
+{
+	struct route_result r;
+
+	route_run(w, c, m, &r);
+	if (r.routed > 0) {
+		score_add(&w->score->in_msgs, r.routed);
+		score_add(&w->score->in_bytes, (uint64_t)r.routed * m->size);
+		score_add(&c->score->in_msgs, r.routed);
+		score_add(&c->score->in_bytes, (uint64_t)r.routed * m->size);
+		c->replied = false;
+	}
+	if (c->state != CLIENT_OPEN)
+		return r.routed;
+	if (m->stall_ms > 0)
+		client_stall(w, c, m->stall_ms);
+	if (c->bigmsg != NULL)
+		client_hold(w, c, WAIT_BIG, 0);
+	else if (r.wait_slots != 0)
+		client_hold(w, c, WAIT_RING, r.wait_slots);
+	return r.routed;
+}
+
+/* A payload that ends in a bare LF: a copy that ends as it should. */
+static size_t
+publish_bare(struct worker *w, struct client *c, struct msg *m, size_t used)
+{
+	uint8_t *copy = malloc((size_t)m->size + 2);
+	uint32_t n;
+
+	if (copy == NULL) {
+		client_close(w, c, "Out of Memory");
+		return 0;
+	}
+	memcpy(copy, m->body, m->size);
+	memcpy(copy + m->size, "\r\n", 2);
+	m->body = copy;
+	m->safe = copy + m->size + 2;
+	n = publish(w, c, m);
+	free(copy);
+	return n == 0 ? 0 : used;
+}
+
+static size_t
+do_pub(struct worker *w, struct client *c, const struct parse_op *op,
+    const uint8_t *p, size_t len, const uint8_t *safe)
+{
+	size_t at = (size_t)op->line_len + op->size;
+	enum trailer end;
+	bool deliver;
+	struct msg m;
+
+	if (op->verb == VERB_HPUB && !c->headers)
+		return refuse(w, c, PERR_SILENT_NO_HEADERS, none, none, len);
+	if (op->size > w->conf.max_payload)
+		return refuse(w, c, PERR_MAX_PAYLOAD, none, none, len);
+	end = trailer(p, len, at, op->size);
+	if (end == TRAILER_BAD)
+		return refuse(w, c, PERR_UNKNOWN_OP, none, none, len);
+	if (end == TRAILER_MORE) {
+		c->need = (uint32_t)at + 2;
+		return 0;
+	}
+	c->last_in_ms = w->now_ms;
+	if (log_trace_on() && !c->replied)
+		trace_publish(w, c, op, p);
+	if (!publish_replies(w, c, op, &deliver))
+		return 0;
+	if (!deliver || c->state != CLIENT_OPEN)
+		return at + (end == TRAILER_CRLF ? 2 : 1);
+	message(w, c, op, p, safe, &m);
+	if (end == TRAILER_LF)
+		return publish_bare(w, c, &m, at + 1);
+	/* Each +OK and trace stands before its MSG, each 503 is asked for on
+	 * its own: no runs of these. */
+	if (!c->verbose && !c->pedantic && !m.from.ask && !log_trace_on())
+		m.count = run_length(p, len, op);
+	return publish(w, c, &m) * (at + 2);
+}
+
+/* ---- SUB, UNSUB ------------------------------------------------------ */
+
+/* The checks of protocol.md 4.4, in its order.  PERR_NONE: go on; *dup: the
+ * sid is taken. */
+static enum perr
+sub_check(struct worker *w, struct client *c, const struct parse_op *op,
+    bool *dup)
+{
+	static const char sys[] = "_sys_";
+
+	*dup = false;
+	if (op->queue.len == sizeof sys - 1 &&
+	    memcmp(op->queue.p, sys, sizeof sys - 1) == 0)
+		return PERR_SUB_DENIED_QUEUE;
+	if (w->conf.max_subscription_tokens > 0 && subject_tokens(
+	    op->subject.p, op->subject.len) > w->conf.max_subscription_tokens)
+		return PERR_SUB_TOKENS;
+	if (w->conf.max_subscriptions > 0 &&
+	    c->subs.n >= w->conf.max_subscriptions)
+		return PERR_MAX_SUBS;
+	if (subs_find(&w->subs, &c->subs, op->sid) != 0) {
+		*dup = true;
+		return PERR_NONE;
+	}
+	if (!subject_valid_pattern(op->subject.p, op->subject.len))
+		return PERR_SUBJECT;
+	return PERR_NONE;
+}
+
+static enum perr
+subscribe(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	struct sub_new n;
+	subno made;
+
+	memset(&n, 0, sizeof n);
+	n.who = &c->who;
+	n.map = &c->subs;
+	n.account = ACCOUNT_DEFAULT;
+	n.ntok = match_split(&w->matcher, op->subject);
+	n.tok = w->matcher.tok;
+	n.queue = op->queue;
+	n.sid = op->sid;
+	if (n.ntok == 0)
+		return PERR_SUBJECT;
+	if (subs_add(&w->subs, &n, &made) != TRIE_OK) {
+		log_limited(&w->limit_peer, LOG_LVL_WARN,
+		    "index_memory (%llu bytes) is used up: subscriptions are "
+		    "refused",
+		    (unsigned long long)w->conf.index_memory);
+		return PERR_MAX_SUBS;
+	}
+	match_changed(&w->matcher);
+	score_add(&w->score->subscriptions, 1);
+	atomic_store_explicit(&c->score->subscriptions, c->subs.n,
+	    memory_order_relaxed);
+	return PERR_NONE;
+}
+
+static size_t
+do_sub(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	enum perr e;
+	bool dup;
+
+	if (!drained(w, c))
+		return op->line_len;
+	if (c->verbose && !settled(w, c))
+		return 0;
+	if (log_trace_on())
+		trace_in(w, c, "SUB", "%.*s %.*s%s%.*s", (int)op->subject.len,
+		    (const char *)op->subject.p, (int)op->queue.len,
+		    (const char *)op->queue.p, op->queue.len > 0 ? " " : "",
+		    (int)op->sid.len, (const char *)op->sid.p);
+	c->last_in_ms = w->now_ms;
+	e = sub_check(w, c, op, &dup);
+	if (e == PERR_NONE && !dup)
+		e = subscribe(w, c, op);
+	if (e != PERR_NONE)
+		return refuse(w, c, e, e == PERR_SUBJECT ||
+		    e == PERR_MAX_SUBS ? none : op->subject,
+		    e == PERR_SUB_DENIED_QUEUE ? op->queue : none,
+		    op->line_len);
+	reply_ok(w, c);
+	return op->line_len;
+}
+
+static size_t
+do_unsub(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	struct sub *s;
+	subno n;
+
+	if (!drained(w, c))
+		return op->line_len;
+	if (c->verbose && !settled(w, c))
+		return 0;
+	if (log_trace_on())
+		trace_in(w, c, "UNSUB", op->max_given ? "%.*s %u" : "%.*s",
+		    (int)op->sid.len, (const char *)op->sid.p, op->max);
+	c->last_in_ms = w->now_ms;
+	n = subs_find(&w->subs, &c->subs, op->sid);
+	if (n != 0) {
+		s = subs_at(&w->subs, n);
+		if (op->max > s->delivered)
+			s->max = op->max;
+		else
+			c->who.ops->finished(w, &c->who, n);
+		match_changed(&w->matcher);
+	}
+	reply_ok(w, c);
+	return op->line_len;
+}
+
+/* ---- PING, PONG ------------------------------------------------------ */
+
+static size_t
+do_ping(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	if (!drained(w, c))
+		return op->line_len;
+	if (!settled(w, c))
+		return 0;
+	if (log_trace_on())
+		trace_in(w, c, "PING", NULL);
+	c->last_in_ms = w->now_ms;
+	reply(w, c, "PONG\r\n", 6);
+	return op->line_len;
+}
+
+static size_t
+do_pong(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	if (log_trace_on())
+		trace_in(w, c, "PONG", NULL);
+	if (c->pings_out > 0 && c->ping_sent_ns != 0) {
+		atomic_store_explicit(&c->score->rtt_ns, clock_mono_ns() -
+		    c->ping_sent_ns, memory_order_relaxed);
+		c->rtt_known = true;
+		c->rtt_at_ms = w->now_ms;
+	}
+	c->pings_out = 0;
+	return op->line_len;
+}
+
+/* ---- CONNECT --------------------------------------------------------- */
+
+/* Compare without telling by the time how much of it is right. */
+static bool
+secret_equal(const char *want, const struct connect_str *got)
+{
+	size_t len = strlen(want), i;
+	uint8_t diff = len != got->len;
+
+	for (i = 0; i < got->len; i++)
+		diff |= (uint8_t)(got->p[i] ^ want[len == 0 ? 0 : i % len]);
+	return diff == 0;
+}
+
+static bool
+credentials_good(const struct worker *w, const struct connect_opts *o)
+{
+	bool user, pass;
+
+	if (!w->conf.auth_required)
+		return true;
+	if (w->conf.auth_token[0] != '\0')
+		return secret_equal(w->conf.auth_token, &o->auth_token);
+	user = secret_equal(w->conf.auth_user, &o->user);
+	pass = secret_equal(w->conf.auth_password, &o->pass);
+	return user & pass;
+}
+
+static enum perr
+connect_check(const struct worker *w, const struct connect_opts *o)
+{
+	if (!credentials_good(w, o) || o->account.len > 0 || o->new_account)
+		return PERR_AUTH_VIOLATION;
+	if (o->protocol < 0 || o->protocol > 1)
+		return PERR_PROTOCOL_VERSION;
+	if (o->no_responders && (!o->headers || w->conf.no_header_support))
+		return PERR_NORESP_HEADERS;
+	return PERR_NONE;
+}
+
+static void
+connect_apply(struct worker *w, struct client *c)
+{
+	struct connect_opts *o = &c->opts;
+
+	c->verbose = o->verbose;
+	c->pedantic = o->pedantic;
+	c->echo = o->echo;
+	c->headers = o->headers && !w->conf.no_header_support;
+	c->no_responders = o->no_responders && c->headers;
+	score_text(c->score->name, o->name.p, o->name.len);
+	score_text(c->score->lang, o->lang.p, o->lang.len);
+	score_text(c->score->version, o->version.p, o->version.len);
+	if (!w->conf.auth_required)
+		connect_forget_secrets(o);
+	c->connected = true;
+	c->authorized = true;
+	c->pings_out = 0;
+	client_timer_start(w, c);
+}
+
+void
+client_recheck(struct worker *w, struct client *c)
+{
+	if (c->state != CLIENT_OPEN)
+		return;
+	if (!w->conf.auth_required)
+		c->authorized = true;
+	else if (c->authorized && !credentials_good(w, &c->opts)) {
+		client_error(w, c, PERR_AUTH_VIOLATION, none, none);
+		return;
+	}
+	c->headers = c->opts.headers && !w->conf.no_header_support;
+}
+
+static void
+trace_connect(const struct worker *w, const struct client *c,
+    const struct parse_op *op)
+{
+	char text[512];
+
+	(void)connect_redact(op->arg.p, op->arg.len, text, sizeof text);
+	trace_in(w, c, "CONNECT", "%s", text);
+}
+
+static size_t
+do_connect(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	enum perr e;
+
+	if (c->connected && !drained(w, c))
+		return op->line_len;
+	if (!settled(w, c))
+		return 0;
+	if (log_trace_on())
+		trace_connect(w, c, op);
+	/* A second one starts afresh, as nats-server 2.14 does. */
+	if (c->connected)
+		client_unsubscribe(w, c);
+	if (connect_parse(op->arg.p, op->arg.len, &c->opts) != 0)
+		e = PERR_SILENT_JSON;
+	else
+		e = connect_check(w, &c->opts);
+	if (e == PERR_AUTH_VIOLATION) {
+		score_add(&w->score->auth_errors, 1);
+		log_limited(&w->limit_client, LOG_LVL_CLIENT,
+		    "%s - authentication error - User \"%.*s\"",
+		    client_name(w, c), (int)(c->opts.user.len < 64 ?
+		    c->opts.user.len : 64), c->opts.user.p == NULL ? "" :
+		    c->opts.user.p);
+	}
+	if (e != PERR_NONE)
+		return refuse(w, c, e, none, none, op->line_len);
+	connect_apply(w, c);
+	reply_ok(w, c);
+	return op->line_len;
+}
+
+/* ---- all ------------------------------------------------------------- */
+
+static size_t
+do_info(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	if (!connect_json_valid(op->arg.p, op->arg.len))
+		return refuse(w, c, PERR_SILENT_JSON, none, none,
+		    op->line_len);
+	return op->line_len;
+}
+
+static size_t
+do_err(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	return refuse(w, c, PERR_SILENT_CLIENT_ERR, op->arg, none,
+	    op->line_len);
+}
+
+static size_t
+dispatch(struct worker *w, struct client *c, const struct parse_op *op,
+    const uint8_t *p, size_t len, const uint8_t *safe)
+{
+	switch (op->verb) {
+	case VERB_PUB:
+	case VERB_HPUB:
+		return do_pub(w, c, op, p, len, safe);
+	case VERB_SUB:
+		return do_sub(w, c, op);
+	case VERB_UNSUB:
+		return do_unsub(w, c, op);
+	case VERB_PING:
+		return do_ping(w, c, op);
+	case VERB_PONG:
+		return do_pong(w, c, op);
+	case VERB_CONNECT:
+		return do_connect(w, c, op);
+	case VERB_INFO:
+		return do_info(w, c, op);
+	case VERB_ERR:
+		return do_err(w, c, op);
+	case VERB_OK:
+		break;
+	}
+	return op->line_len;
+}
+
+static size_t
+one(struct worker *w, struct client *c, const uint8_t *p, size_t len,
+    const uint8_t *safe)
+{
+	struct parse_op op;
+	enum perr e = PERR_UNKNOWN_OP;
+
+	/* Until it has shown its credentials it may say CONNECT alone. */
+	if (!c->authorized && p[0] != 'C' && p[0] != 'c')
+		return refuse(w, c, PERR_AUTH_VIOLATION, none, none, len);
+	switch (parse_line(p, len, w->conf.max_control_line, &op, &e)) {
+	case PARSE_OP:
+		return dispatch(w, c, &op, p, len, safe);
+	case PARSE_MORE:
+		return 0;
+	case PARSE_ERROR:
+		break;
+	}
+	return refuse(w, c, e, none, none, len);
+}
+
+size_t
+verbs_process(struct worker *w, struct client *c, const uint8_t *p,
+    size_t len, const uint8_t *safe)
+{
+	size_t off = 0, used;
+
+	while (off < len && c->state == CLIENT_OPEN && c->wait == WAIT_NONE) {
+		used = one(w, c, p + off, len - off, safe);
+		if (used == 0)
+			break;
+		off += used;
+	}
+	return off;
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A worker's life: attach to the zones, seal itself in, serve, leave.  One
+ * iteration of its loop is design.md section 4's:
+ *
+ *	wait -> drain the rings -> events -> read and route -> publish rings,
+ *	ring bells -> flush -> quiescent state
+ */
+#include <config.h>
+
+#include <sys/epoll.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "conf/snapshot.h"
+#include "proc/chan.h"
+#include "proc/sandbox.h"
+#include "shm/bell.h"
+#include "shm/quiesce.h"
+#include "worker/worker.h"
+#include "worker/worker_priv.h"
+
+#define SLEEP_MAX_MS 1000 /* any peer could steal a ring of our bell */
+#define TICK_MS 100
+#define LEAVE_MS 3000 /* to flush what there is */
+
+/* ---- attach ---------------------------------------------------------- */
+
+static int
+map_zones(struct worker *w, const struct heritage *h)
+{
+	slotno s;
+
+	if (zone_map_ro(&h->control, SLOTS_MAGIC, &w->zcontrol) != 0)
+		return -1;
+	w->slots = (const struct slots_shm *)(const void *)w->zcontrol.base;
+	for (s = 0; s < w->nslots; s++) {
+		if ((s == w->self ?
+		    zone_map_rw(&h->own[s], OWN_MAGIC, &w->zown[s]) :
+		    zone_map_ro(&h->own[s], OWN_MAGIC, &w->zown[s])) != 0 ||
+		    zone_map_ro(&h->index[s], TRIE_MAGIC,
+		    &w->zindex[s]) != 0)
+			return -1;
+		w->peer_own[s] = (const struct own_shm *)(const void *)
+		    w->zown[s].base;
+	}
+	w->own = (struct own_shm *)(void *)w->zown[w->self].base;
+	return zone_map_rw(&h->index[w->self], TRIE_MAGIC, &w->ztrie);
+}
+
+static void
+index_broken(void *ctx, slotno slot)
+{
+	peer_broken(ctx, slot, "its subject index");
+}
+
+static int
+attach_index(struct worker *w)
+{
+	uint64_t seed = w->slots->hash_seed;
+	struct matcher *mt = &w->matcher;
+	slotno s;
+
+	w->quiesce.slots = w->slots;
+	memcpy(w->quiesce.own, w->peer_own, sizeof w->quiesce.own);
+	w->quiesce.self = w->self;
+	if (trie_new(&w->ztrie, seed, &w->quiesce, w->conf.index_memory,
+	    &w->trie) != 0 ||
+	    subs_init(&w->subs, w->trie, seed, w->conf.index_memory) != 0)
+		return -1;
+	mt->slots = w->slots;
+	mt->self = w->self;
+	mt->hash_seed = seed;
+	mt->broken = index_broken;
+	mt->ctx = w;
+	for (s = 0; s < w->nslots; s++)
+		if (trie_reader_attach(&mt->reader[s], &w->zindex[s],
+		    seed) != 0)
+			return -1;
+	mt->readable = UINT64_C(1) << w->self;
+	return match_init(mt, w->conf.max_control_line / 2 + 2);
+}
+
+/* Buffers that follow max_control_line. */
+static int
+size_buffers(struct worker *w)
+{
+	size_t line = w->conf.max_control_line;
+	size_t in = 2 * line + WORKER_LARGE + WORKER_READ + 1024;
+	size_t out = 4 * line + 4096;
+	uint8_t *np;
+
+	if (in > w->inbuf_size) {
+		if ((np = realloc(w->inbuf, in)) == NULL)
+			return -1;
+		w->inbuf = np;
+		w->inbuf_size = in;
+	}
+	/* A quoted subject takes four bytes for one. */
+	if (out > w->scratch_size) {
+		if ((np = realloc(w->scratch, out)) == NULL)
+			return -1;
+		w->scratch = np;
+		w->scratch_size = out;
+	}
+	return match_set_tokens(&w->matcher, (uint32_t)line / 2 + 2);
+}
+
+static void
+conf_apply(struct worker *w)
+{
+	w->mem_share = w->conf.memory_max / w->nworkers;
+	log_set_debug(w->conf.debug);
+	log_set_trace(w->conf.trace);
+}
+
+/* ---- control --------------------------------------------------------- */
+
+static void
+leave(struct worker *w)
+{
+	struct client *c, *next;
+
+	if (w->state == WORKER_LEAVING)
+		return;
+	w->state = WORKER_LEAVING;
+	w->leave_by_ms = clock_mono_ms() + LEAVE_MS;
+	accept_stop(w);
+	/* No -ERR: end of file alone makes every client reconnect. */
+	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+		client_list_add(w, c, LIST_FLUSH);
+	}
+}
+
+/* Clients whose credentials are no longer good are told so and closed. */
+static void
+conf_recheck_clients(struct worker *w, const struct conf *old)
+{
+	struct client *c, *next;
+
+	if (w->conf.max_connections != old->max_connections)
+		accept_trim(w);
+	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+		client_recheck(w, c);
+	}
+}
+
+static void
+conf_new(struct worker *w, int fd, uint64_t version)
+{
+	static struct conf next, old;
+	uint64_t v;
+
+	if (snapshot_read(fd, &next, &v) != 0 || v != version) {
+		log_warn("configuration snapshot %llu is unusable",
+		    (unsigned long long)version);
+		return;
+	}
+	old = w->conf;
+	w->conf = next;
+	if (size_buffers(w) != 0) {
+		w->conf = old;
+		log_warn("no memory for the new configuration");
+		return;
+	}
+	w->conf_version = version;
+	conf_apply(w);
+	conf_recheck_clients(w, &old);
+	if (chan_send(w->chan.fd, CHAN_ACK, version, NULL, 0, -1) != 0)
+		log_warn("cannot acknowledge configuration %llu",
+		    (unsigned long long)version);
+}
+
+static void
+chan_event(struct loop_fd *lfd, uint32_t events)
+{
+	struct worker *w = lfd->ctx;
+	struct chan_msg m;
+	int r;
+
+	(void)events;
+	while ((r = chan_recv(lfd->fd, &m)) == 1) {
+		if (m.type == CHAN_GO && w->state == WORKER_STARTING) {
+			w->state = WORKER_SERVING;
+			accept_start(w);
+		} else if (m.type == CHAN_CONF && m.fd != -1)
+			conf_new(w, m.fd, m.arg);
+		else if (m.type == CHAN_STOP)
+			leave(w);
+		if (m.fd != -1)
+			(void)close(m.fd);
+	}
+	if (r == 0 || (errno != EAGAIN && errno != EPROTO)) {
+		/* The master is gone: so are we, as soon as it is decent. */
+		if (!w->chan_eof)
+			log_notice("master is gone: leaving");
+		w->chan_eof = true;
+		loop_del(&w->loop, &w->chan);
+		leave(w);
+	}
+}
+
+static void
+bell_event(struct loop_fd *lfd, uint32_t events)
+{
+	(void)lfd; /* it has woken us: that was all it is for */
+	(void)events;
+}
+
+static void
+tick(struct loop_timer *t)
+{
+	struct worker *w = t->ctx;
+	slotno s;
+
+	client_tick(w);
+	log_limited_flush(&w->limit_client, LOG_LVL_INFO);
+	for (s = 0; s < w->nslots; s++)
+		if (w->peer[s].attached && w->peer[s].incarnation != 0)
+			ring_tx_trim(&w->peer[s].tx);
+	atomic_store_explicit(&w->score->memory, w->mem_in + w->pool.used,
+	    memory_order_relaxed);
+	atomic_store_explicit(&w->score->index_cells, trie_cells(w->trie),
+	    memory_order_relaxed);
+	if (loop_timer_set(&w->loop, &w->tick, w->now_ms +
+	    (TAILQ_EMPTY(&w->list[LIST_BLOCKED]) &&
+	    TAILQ_EMPTY(&w->list[LIST_WAIT]) ? SLEEP_MAX_MS : TICK_MS)) != 0)
+		log_warn("cannot set a timer");
+}
+
+static int
+watch_process(struct worker *w, const struct heritage *h)
+{
+	w->chan.fd = h->chan;
+	w->chan.events = EPOLLIN;
+	w->chan.cb = chan_event;
+	w->bell.fd = h->bell[w->self];
+	w->bell.events = EPOLLIN | EPOLLET;
+	w->bell.cb = bell_event;
+	w->chan.ctx = w->bell.ctx = w;
+	loop_timer_init(&w->tick, tick, w);
+	if (loop_add(&w->loop, &w->chan) != 0 ||
+	    loop_add(&w->loop, &w->bell) != 0)
+		return -1;
+	return loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
+}
+
+/* ---- life ------------------------------------------------------------ */
+
+static struct worker *
+worker_new(const struct heritage *h)
+{
+	struct worker *w;
+	enum client_list l;
+
+	if ((w = calloc(1, sizeof *w)) == NULL)
+		return NULL;
+	w->self = h->slot;
+	w->incarnation = h->incarnation;
+	w->nslots = h->nslots;
+	w->nworkers = h->nworkers > 0 ? h->nworkers : 1;
+	w->state = WORKER_STARTING;
+	w->conf = *h->conf;
+	w->conf_version = h->conf_version;
+	memcpy(w->server_id, h->server_id, sizeof w->server_id);
+	memcpy(w->info_host, h->info_host, sizeof w->info_host);
+	w->info_port = h->info_port;
+	w->rnd = hash_mix(clock_real_ns(), (uint64_t)getpid()) | 1;
+	for (l = 0; l < LISTS; l++)
+		TAILQ_INIT(&w->list[l]);
+	if (loop_init(&w->loop) != 0) {
+		free(w);
+		return NULL;
+	}
+	w->now_ms = clock_mono_ms();
+	return w;
+}
+
+static void
+worker_start(struct worker *w, struct heritage *h)
+{
+	int keep[1];
+
+	if (map_zones(w, h) != 0)
+		fatal("worker %u: cannot map its zones", w->self);
+	w->score = score_proc(&w->zown[w->self]);
+	if (attach_index(w) != 0 || peer_attach(w, h) != 0 ||
+	    refuse_init(w) != 0 || size_buffers(w) != 0 ||
+	    accept_init(w, h) != 0 || watch_process(w, h) != 0)
+		fatal("worker %u: cannot start", w->self);
+	conf_apply(w);
+	keep[0] = w->loop.epfd;
+	heritage_close_rest(h, keep, 1);
+	if (sandbox_seal(w->conf.core_dumps) != 0)
+		fatal("worker %u: cannot seal itself in", w->self);
+	quiesce_online(w->own);
+	bell_disarm(w->own);
+	(void)match_look(&w->matcher);
+	peer_refresh(w);
+	if (chan_send(w->chan.fd, CHAN_READY, 0, NULL, 0, -1) != 0)
+		fatal("worker %u: cannot tell the master", w->self);
+}
+
+/* How long may it sleep?  0 if there is something to do. */
+static int
+sleep_ms(struct worker *w)
+{
+	int t = SLEEP_MAX_MS, next;
+
+	if (!TAILQ_EMPTY(&w->list[LIST_READY]))
+		return 0;
+	if ((next = client_stall_timeout(w)) >= 0 && next < t)
+		t = next;
+	if ((next = loop_next_timeout(&w->loop)) >= 0 && next < t)
+		t = next;
+	return t;
+}
+
+static void
+wait_for_events(struct worker *w)
+{
+	int t = sleep_ms(w);
+
+	if (t == 0) {
+		quiesce_pass(w->own);
+		(void)loop_wait(&w->loop, 0);
+		return;
+	}
+	/* Arm, then look at everything that a bell would tell of again:
+	 * pairs with peer_publish() and drain() in peer.c. */
+	bell_arm(w->own);
+	if (peer_want_space(w) || peer_pending(w))
+		t = 0;
+	quiesce_offline(w->own);
+	(void)loop_wait(&w->loop, t);
+	quiesce_online(w->own);
+	bell_disarm(w->own);
+}
+
+static void
+iteration(struct worker *w)
+{
+	wait_for_events(w);
+	w->now_ms = clock_mono_ms();
+	w->drained = false;
+	if (match_look(&w->matcher))
+		peer_refresh(w);
+	peer_drain(w);
+	loop_dispatch(&w->loop);
+	peer_pump(w);
+	client_resume_waiting(w);
+	client_read_ready(w);
+	peer_pump(w);
+	peer_publish(w);
+	client_flush_all(w);
+	client_reap(w);
+	(void)trie_reclaim(w->trie);
+	accept_balance(w);
+}
+
+/* Everything that is to go out has gone, or its time is up. */
+static bool
+may_end(struct worker *w)
+{
+	struct client *c;
+
+	if (w->state != WORKER_LEAVING)
+		return false;
+	if (clock_mono_ms() >= w->leave_by_ms)
+		return true;
+	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+		if (c->out.bytes > 0)
+			return false;
+	return !peer_pending(w);
+}
+
+static void
+worker_end(struct worker *w)
+{
+	struct client *c;
+
+	while ((c = TAILQ_FIRST(&w->list[LIST_ALL])) != NULL) {
+		client_close(w, c, "Server Shutdown");
+		client_reap(w);
+	}
+	peer_publish(w);
+	log_debug("leaving");
+}
+
+int
+worker_main(struct heritage *h)
+{
+	struct worker *w;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	if ((w = worker_new(h)) == NULL)
+		fatal("cannot start a worker");
+	worker_start(w, h);
+	while (!may_end(w))
+		iteration(w);
+	worker_end(w);
+	return 0;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of a worker share.
+ */
+#ifndef WORKER_WORKER_PRIV_H
+#define WORKER_WORKER_PRIV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "conf/conf.h"
+#include "proc/heritage.h"
+#include "shm/own.h"
+#include "shm/score.h"
+#include "shm/slots.h"
+#include "shm/trie.h"
+#include "worker/client.h"
+#include "worker/match.h"
+#include "worker/msg.h"
+#include "worker/out.h"
+#include "worker/peer.h"
+#include "worker/subs.h"
+
+/* Bytes that one read() may bring; one read() a client and iteration. */
+#define WORKER_READ (64u << 10)
+#define WORKER_READ_TIGHT (4u << 10) /* when memory is scarce */
+/* Unsent output above this is flushed at once. */
+#define WORKER_FLUSH_EARLY (64u << 10)
+/* A payload from this size on leaves by writev from where it lies, and one
+ * that is not whole gets a buffer of its own. */
+#define WORKER_LARGE (16u << 10)
+
+enum worker_state {
+	WORKER_STARTING, /* mapped; waits for the master's CHAN_GO */
+	WORKER_SERVING,
+	WORKER_LEAVING /* flushes what it has and ends */
+};
+
+struct refusals;
+
+struct worker_listener {
+	struct loop_fd lfd;
+	bool unix_socket;
+	bool watched; /* is in the epoll set */
+};
+
+struct worker {
+	slotno self;
+	uint32_t incarnation;
+	uint32_t nslots;
+	uint32_t nworkers;
+	enum worker_state state;
+	struct conf conf;
+	uint64_t conf_version;
+	struct loop loop;
+	uint64_t now_ms;
+	/* zones */
+	struct zone zcontrol;
+	struct zone zown[SLOTS_MAX];
+	struct zone zindex[SLOTS_MAX]; /* read-only, the own one too */
+	struct zone ztrie; /* the own index zone, writable */
+	const struct slots_shm *slots;
+	struct own_shm *own;
+	const struct own_shm *peer_own[SLOTS_MAX];
+	struct quiesce_view quiesce;
+	struct score_proc_shm *score;
+	/* subjects */
+	struct trie *trie;
+	struct subs subs;
+	struct matcher matcher;
+	/* the others */
+	struct peer peer[SLOTS_MAX];
+	uint64_t usable; /* slots that something can be sent to */
+	uint64_t pump; /* slots for which something waits in peer_pump() */
+	uint64_t dirty; /* rings with unpublished records */
+	uint64_t parked; /* rings that somebody waits for */
+	uint64_t drain_drops;
+	/* clients */
+	struct client **client; /* by line */
+	uint32_t nclient_cap;
+	uint32_t *free_line; /* stack */
+	uint32_t nfree_line, lines_used;
+	uint32_t next_num;
+	struct client_head list[LISTS];
+	bool drained; /* since the last read() */
+	uint32_t mark; /* deliver.c: stamp of a run */
+	struct out_pool pool;
+	uint64_t mem_in; /* private input bytes, reservations included */
+	uint64_t mem_share;
+	uint8_t *inbuf; /* the one big buffer */
+	size_t inbuf_size;
+	uint8_t *scratch; /* lines being made: 3 x max_control_line + 1 KiB */
+	size_t scratch_size;
+	uint64_t rnd; /* state of the queue choice */
+	struct loop_timer tick;
+	/* process */
+	struct loop_fd chan;
+	struct loop_fd bell;
+	uint32_t nlisten;
+	struct worker_listener listener[HERITAGE_LISTEN_MAX];
+	struct loop_timer accept_timer; /* after a failed accept */
+	uint32_t accept_pause_ms;
+	bool chan_eof;
+	uint64_t leave_by_ms;
+	char server_id[HERITAGE_ID_LEN + 1];
+	char info_host[256];
+	int info_port;
+	struct log_limit limit_client, limit_accept, limit_peer;
+	uint64_t complained; /* slots complained of */
+	struct refusals *refusals; /* refuse.c */
+};
+
+/* Cheap random numbers for the choice of queue members (xorshift). */
+static inline uint64_t
+worker_random(struct worker *w)
+{
+	uint64_t x = w->rnd;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	w->rnd = x;
+	return x;
+}
+
+enum memory_level { MEMORY_OK, MEMORY_TIGHT, MEMORY_OVER };
+static inline enum memory_level
+worker_memory(const struct worker *w)
+{
+	uint64_t used = w->mem_in + w->pool.used;
+
+	if (used > w->mem_share)
+		return MEMORY_OVER;
+	return used > w->mem_share / 4 * 3 ? MEMORY_TIGHT : MEMORY_OK;
+}
+
+/* accept.c */
+int accept_init(struct worker *w, const struct heritage *h);
+void accept_start(struct worker *w); /* the live bit is set */
+void accept_balance(struct worker *w); /* each iteration */
+void accept_stop(struct worker *w);
+uint64_t accept_total(const struct worker *w); /* over all workers */
+void accept_line_free(struct worker *w, uint32_t line);
+/* max_connections was lowered: close the surplus. */
+void accept_trim(struct worker *w);
+
+/* verbs.c: act on what lies at p[0..len), which may be read up to `safe`;
+ * the number of bytes used.  Less than len: the rest is not whole, or the
+ * client waits (c->wait), or is no longer open. */
+size_t verbs_process(struct worker *w, struct client *c, const uint8_t *p,
+    size_t len, const uint8_t *safe);
+
+/* route.c */
+struct route_result {
+	uint32_t routed; /* messages of the run that are on their way */
+	uint64_t wait_slots; /* not all: rings without room */
+};
+/* Send a run where it belongs.  `c` is the publishing client. */
+void route_run(struct worker *w, struct client *c, struct msg *m,
+    struct route_result *r);
+/* One message for a group that nobody here took: to another slot.  False if
+ * there is none. */
+bool route_pass_on(struct worker *w, const struct msg *m,
+    const uint8_t *name, uint32_t namelen, uint64_t tried, uint32_t nslots);
+/* 503 to a client, if it has a subscription for the reply. */
+void route_no_responders(struct worker *w, struct client *c,
+    struct slice subject, struct slice reply);
+
+/* receive.c: a record of kind RECORD_MSG, whole, from another slot */
+int receive_msg(struct worker *w, slotno from, const uint8_t *rec,
+    uint32_t len);
+
+/* big.c: messages larger than half a ring */
+struct bigmsg *big_new(struct worker *w, struct client *c,
+    const uint8_t *body, uint32_t len);
+/* Takes `head` over. */
+void big_target(struct bigmsg *b, slotno slot, uint8_t *head,
+    uint32_t head_len);
+/* Somebody here took it: nobody needs to refuse it any more. */
+void big_no_ask(struct bigmsg *b);
+void big_start(struct worker *w, struct bigmsg *b);
+void big_pump(struct worker *w, slotno slot);
+void big_target_gone(struct worker *w, slotno slot);
+void big_client_gone(struct bigmsg *b);
+void big_free(struct worker *w, struct bigmsg **bp);
+/* A piece from another slot; -1 if it makes no sense. */
+int big_receive(struct worker *w, slotno from, const uint8_t *rec,
+    uint32_t len);
+
+/* deliver.c */
+/* To the plain subscribers of own nodes.  True if anybody took any. */
+bool deliver_plain(struct worker *w, struct msg *m,
+    const struct match_plain *node, uint32_t n);
+/* The member of a group whose turn it is, over n cells of one name in the own
+ * trie; 0 if nobody here would take the message. */
+subno deliver_pick(struct worker *w, const struct msg *m,
+    const cellno *cell, uint32_t n);
+/* How many of them would take it. */
+uint32_t deliver_members(const struct worker *w, const struct msg *m,
+    const cellno *cell, uint32_t n);
+/* One message to one subscription; true if it was taken. */
+bool deliver_one(struct worker *w, struct msg *m, subno n);
+/* Remove the subscriptions that have reached their max. */
+void deliver_finish(struct worker *w);
+
+/* refuse.c: 503s that wait for several slots */
+void refuse_received(struct worker *w, uint32_t line, uint32_t num,
+    uint32_t ticket, uint32_t nslots, struct slice subject,
+    struct slice reply);
+int refuse_init(struct worker *w);
+void refuse_fini(struct worker *w);
+
+/* trace.c */
+void trace_in(const struct worker *w, const struct client *c,
+    const char *verb, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void trace_payload(const struct worker *w, const struct client *c,
+    const char *dir, const uint8_t *p, size_t len);
+void trace_out(const struct worker *w, const struct client *c,
+    const uint8_t *line, size_t len);
+
+extern const struct subscriber_ops client_subscriber_ops;
+
+#endif

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Full rings: the publisher waits, nothing is lost, others go on."""
+
+import os
+import re
+import signal
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "lib"))
+from natsdtest import *  # noqa: E402,F403
+
+suite = Suite("back-pressure")
+
+SMALL = {"ring_memory": "3MB", "max_pending": "64MB", "watchdog": "0",
+         "write_deadline": "60s"}
+
+
+def pid_of(server, slot):
+    """The process that serves a slot, from the log."""
+    found = re.findall(r"worker (\d+) ready \(pid (\d+)\)", server.log())
+    for number, pid in reversed(found):
+        if int(number) == slot:
+            return int(pid)
+    raise Failure("no worker %d in the log:\n%s" % (slot, server.log()))
+
+
+class Stopped:
+    """A worker that stands still for the time being."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_for(lambda: proc_stat(self.pid)[0] == "T", "SIGSTOP")
+        return self
+
+    def __exit__(self, *_):
+        try:
+            os.kill(self.pid, signal.SIGCONT)
+        except OSError:
+            pass
+
+
+def numbered(subject, first, count, size):
+    return b"".join(pub(subject, b"%d " % n + b"x" * size)
+                    for n in range(first, first + count))
+
+
+def read_numbers(client, count):
+    for n in range(count):
+        got = client.message()
+        equal(int(got.payload.split()[0]), n, "number of a message")
+
+
+@suite.scenario("a worker stands still with its ring full", conf=SMALL,
+                workers=(2, 4), reference=False)
+def full_ring(env):
+    subject, local = env.subj(), env.subj("local")
+    a = env.client()
+    b = env.on(a.worker, other=True)
+    friends = env.on(b.worker), env.on(b.worker)
+    a.sub(subject + b" 1")
+    friends[0].sub(local + b" 1")
+    count, size = 1500, 2000
+    with Stopped(pid_of(env.server, a.worker)):
+        sender = Background(b.send, numbered(subject, 0, count, size) + PING)
+        # those beside the publisher go on while it waits
+        end = time.monotonic() + 1
+        n = 0
+        while time.monotonic() < end:
+            friends[1].pub(local, b"%d" % n)
+            friends[0].expect(msg(local, b"1", b"%d" % n))
+            n += 1
+        check(not b.hung_up(), "the publisher was closed")
+        b.sock.setblocking(False)
+        try:
+            early = b.sock.recv(100)
+        except BlockingIOError:
+            early = b""
+        b.sock.setblocking(True)
+        equal(early, b"", "answer while its message has no room")
+    read_numbers(a, count)
+    sender.done()
+    b.expect(PONG)
+    a.expect_nothing()
+
+
+@suite.scenario("two publishers and other subjects behind a full ring",
+                conf=SMALL, workers=(2, 4), reference=False)
+def two_publishers(env):
+    subject = env.subj()
+    a = env.client()
+    publishers = [env.on(a.worker, other=True) for _ in range(2)]
+    readers = [env.on(p.worker) for p in publishers]
+    for number in range(2):
+        a.sub(subject + b".%d %d" % (number, number))
+        readers[number].sub(subject + b".%d 7" % number)
+    with Stopped(pid_of(env.server, a.worker)):
+        senders = [Background(p.send, numbered(subject + b".%d" % number, 0,
+                                               1000, 2000) + PING)
+                   for number, p in enumerate(publishers)]
+        time.sleep(0.3)
+    hearers = [Background(read_numbers, r, 1000) for r in readers]
+    counts = [0, 0]
+    for _ in range(2000):
+        got = a.message()
+        number = int(got.sid)
+        equal(int(got.payload.split()[0]), counts[number], "number")
+        counts[number] += 1
+    for task in senders + hearers:
+        task.done()
+    for p in publishers:
+        p.expect(PONG)
+
+
+@suite.scenario("nobody gets a message twice or not at all", conf=SMALL,
+                workers=(2, 4), reference=False)
+def all_or_nothing(env):
+    subject = env.subj()
+    subscribers = env.each()
+    for client in subscribers:
+        client.sub(subject + b" 1")
+    b = env.on(subscribers[0].worker, other=True)
+    readers = [Background(read_numbers, c, 1500) for c in subscribers]
+    with Stopped(pid_of(env.server, subscribers[0].worker)):
+        sender = Background(b.send, numbered(subject, 0, 1500, 2000) + PING)
+        time.sleep(0.3)
+    for task in readers + [sender]:
+        task.done()
+    b.expect(PONG)
+    for client in subscribers:
+        client.expect_nothing()
+
+
+@suite.scenario("the worker with the full ring dies", conf=SMALL,
+                workers=(2, 4), reference=False)
+def dies(env):
+    server = env.own_server(deaths=True)
+    subject = env.subj()
+    a = env.client(server=server)
+    b = env.on(a.worker, other=True, server=server)
+    reader = env.on(b.worker, server=server)
+    a.sub(subject + b" 1")
+    reader.sub(subject + b" 1")
+    hearing = Background(read_numbers, reader, 1500)
+    pid = pid_of(server, a.worker)
+    with Stopped(pid):
+        sender = Background(b.send, numbered(subject, 0, 1500, 2000) + PING)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGKILL)
+        a.expect_eof()
+        hearing.done()
+        sender.done()
+        b.expect(PONG)
+    reader.expect_nothing()
+
+
+@suite.scenario("the publisher dies while it waits", conf=SMALL,
+                workers=(2, 4), reference=False)
+def publisher_dies(env):
+    subject = env.subj()
+    a = env.client()
+    b = env.on(a.worker, other=True)
+    a.sub(subject + b" 1")
+    b.timeout = 0.5
+    with Stopped(pid_of(env.server, a.worker)):
+        try:
+            b.send(numbered(subject, 0, 20000, 2000))
+        except (Failure, OSError):
+            pass
+        b.reset()
+        c = env.on(a.worker, other=True)
+        c.send(PING)
+        c.expect(PONG)
+    c.send(pub(subject, b"end") + PING)
+    c.expect(PONG)
+    n = 0
+    while True:
+        got = a.message()
+        if got.payload == b"end":
+            break
+        equal(int(got.payload.split()[0]), n, "number of a message")
+        n += 1
+
+
+@suite.scenario("large messages and a stalled subscriber", pairs=True,
+                conf=SMALL, reference=False)
+def large(env):
+    subject = env.subj()
+    a, b = env.pair()
+    a.sub(subject + b" 1")
+    sender = Background(b.send, numbered(subject, 0, 60, 900000) + PING)
+    time.sleep(0.3)
+    read_numbers(a, 60)
+    sender.done()
+    b.expect(PONG)
+
+
+@suite.scenario("a stalled subscriber: all arrives, or a slow consumer",
+                pairs=True, reference=False,
+                conf=dict(SMALL, max_pending="4MB", write_deadline="5s"))
+def stalled(env):
+    subject = env.subj()
+    a = env.client(C0, rcvbuf=16384)
+    b = env.near(a)
+    a.sub(subject + b" 1")
+    start = len(env.server.log())
+    b.send(numbered(subject, 0, 3000, 10000) + PING)
+    b.expect(PONG)
+    n = 0
+    try:
+        while n < 3000:
+            got = a.message()
+            equal(int(got.payload.split()[0]), n, "number of a message")
+            n += 1
+    except (Failure, OSError):
+        check(a.eof, "neither all nor the end; %d came", n)
+        env.server.wait_log("Slow Consumer Detected", start)
+
+
+@suite.scenario("503 and barriers behind a full ring", conf=SMALL,
+                workers=(2, 4), reference=False)
+def barriers(env):
+    subject, inbox = env.subj(), b"_INBOX.%d" % env.number
+    a = env.client()
+    b = env.on(a.worker, CN, other=True)
+    a.send(b"SUB %s 1\r\nUNSUB 1 200\r\n" % subject + PING)
+    a.expect(PONG)
+    b.sub(inbox + b" 7")
+    with Stopped(pid_of(env.server, a.worker)):
+        # 200 are taken, 300 are refused there and end in a 503 each
+        sender = Background(
+            b.send, pub(subject, b"x" * 2000, inbox) * 500 + PING)
+        time.sleep(0.3)
+    want = msg(subject, b"1", b"x" * 2000, inbox) * 200
+    a.expect(want)
+    sender.done()
+    b.expect(no_responders(inbox, b"7", subject) * 300 + PONG)
+    a.expect_nothing()
+
+
+if __name__ == "__main__":
+    sys.exit(suite.main())
