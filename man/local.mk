@@ -1,2 +1,4 @@
 # Manual pages.
 
+dist_man_MANS += \
+	%D%/natsd.conf.5

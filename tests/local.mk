@@ -22,23 +22,34 @@ PY_LOG_COMPILER = timeout -k 10 $(TEST_TIMEOUT) $(PYTHON)
 AM_CPPFLAGS += -I$(srcdir)/tests $(CHECK_CFLAGS)
 LDADD = libnatsd.a $(CONFUSE_LIBS) $(CHECK_LIBS) -lm -lpthread
 
-if HAVE_CHECK
 unit_tests = \
 	%D%/unit/test_bell \
 	%D%/unit/test_buf \
+	%D%/unit/test_cell \
+	%D%/unit/test_chan \
+	%D%/unit/test_conf \
+	%D%/unit/test_conf_diff \
+	%D%/unit/test_conf_errors \
+	%D%/unit/test_conf_fuzz \
 	%D%/unit/test_connect \
 	%D%/unit/test_emit \
 	%D%/unit/test_escape \
 	%D%/unit/test_hash \
 	%D%/unit/test_info \
 	%D%/unit/test_log \
+	%D%/unit/test_logpipe \
 	%D%/unit/test_loop \
 	%D%/unit/test_mem \
+	%D%/unit/test_options \
 	%D%/unit/test_parse \
 	%D%/unit/test_perr \
+	%D%/unit/test_quiesce \
 	%D%/unit/test_ring \
+	%D%/unit/test_sandbox \
 	%D%/unit/test_score \
+	%D%/unit/test_sha256 \
 	%D%/unit/test_slots \
+	%D%/unit/test_snapshot \
 	%D%/unit/test_strnum \
 	%D%/unit/test_subject \
 	%D%/unit/test_trie \
@@ -46,13 +57,52 @@ unit_tests = \
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 endif
-EXTRA_DIST += \
-	%D%/proc/circle.c \
-	%D%/proc/circle.h \
-	%D%/proc/ring_circle.c \
-	%D%/proc/ring_threads.c
 
-if HAVE_PYTHON
+plain_tests = \
+	%D%/proc/fences \
+	%D%/proc/readonly \
+	%D%/proc/ring_circle \
+	%D%/proc/ring_threads \
+	%D%/proc/trie_model \
+	%D%/proc/trie_threads
+check_PROGRAMS += $(plain_tests)
+TESTS += $(plain_tests)
+
+%C%_proc_ring_circle_SOURCES = \
+	%D%/proc/ring_circle.c \
+	%D%/proc/circle.c \
+	%D%/proc/circle.h
+%C%_proc_ring_threads_SOURCES = \
+	%D%/proc/ring_threads.c \
+	%D%/proc/circle.c \
+	%D%/proc/circle.h
+%C%_unit_test_conf_SOURCES = \
+	%D%/unit/test_conf.c \
+	%D%/unit/test_conf.h
+%C%_unit_test_conf_diff_SOURCES = \
+	%D%/unit/test_conf_diff.c \
+	%D%/unit/test_conf.h
+%C%_unit_test_conf_errors_SOURCES = \
+	%D%/unit/test_conf_errors.c \
+	%D%/unit/test_conf.h
+%C%_unit_test_conf_fuzz_SOURCES = \
+	%D%/unit/test_conf_fuzz.c \
+	%D%/unit/test_conf.h
+%C%_unit_test_snapshot_SOURCES = \
+	%D%/unit/test_snapshot.c \
+	%D%/unit/test_conf.h
+
+# Those that kill themselves or others at named points need a library that has
+# these points, whatever configure was told.
+check_LIBRARIES = libnatsd-crash.a
+libnatsd_crash_a_SOURCES = $(libnatsd_a_SOURCES)
+libnatsd_crash_a_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
+crash_libs = libnatsd-crash.a $(CONFUSE_LIBS) $(CHECK_LIBS) -lm -lpthread
+%C%_proc_ring_circle_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
+%C%_proc_ring_circle_LDADD = $(crash_libs)
+%C%_proc_trie_model_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
+%C%_proc_trie_model_LDADD = $(crash_libs)
+
 process_tests = \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
@@ -73,6 +123,7 @@ process_tests = \
 	%D%/wire/17_verbose.py \
 	%D%/wire/18_back_pressure.py \
 	%D%/wire/19_command_line.py
+if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
 
@@ -83,6 +134,29 @@ lint_tests = \
 TESTS += $(lint_tests)
 
 EXTRA_DIST += \
-	%D%/lint \
-	%D%/wire \
-	%D%/lib
+	%D%/lib/natsdtest.py \
+	%D%/lib/shmpair.h \
+	%D%/lib/triechurn.h \
+	%D%/lib/vectors.py \
+	%D%/lint/layers.sh \
+	%D%/lint/mandoc.sh \
+	%D%/lint/options.sh \
+	%D%/wire/01_connect.py \
+	%D%/wire/02_pubsub.py \
+	%D%/wire/03_vectors.py \
+	%D%/wire/04_queue.py \
+	%D%/wire/05_no_responders.py \
+	%D%/wire/06_unsub_max.py \
+	%D%/wire/07_headers.py \
+	%D%/wire/08_order.py \
+	%D%/wire/09_barriers.py \
+	%D%/wire/10_limits.py \
+	%D%/wire/11_slow_consumer.py \
+	%D%/wire/12_auth.py \
+	%D%/wire/13_keepalive.py \
+	%D%/wire/14_bad_input.py \
+	%D%/wire/15_lifecycle.py \
+	%D%/wire/16_listeners.py \
+	%D%/wire/17_verbose.py \
+	%D%/wire/18_back_pressure.py \
+	%D%/wire/19_command_line.py

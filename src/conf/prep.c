@@ -180,8 +180,8 @@ skip_block_comment(struct scan *scan)
 			return -1;
 	}
 	return fail(scan, start,
-	    "comment is not closed: found the end of the "
-	    "file, expected */");
+	    "comment is not closed: found the end of the file, "
+	    "expected */");
 }
 
 /* Length of the ${...} at p, or 0 if it does not end on its line. */
@@ -357,12 +357,19 @@ take_word(struct scan *scan)
 			return fail_word(scan, '$');
 	}
 	for (; q < scan->end && !ends_word(*q); q++) {
-		if (bad_in_word(*q))
+		if (bad_in_word(*q) && *scan->p != '[')
 			return fail_word(scan, *q);
+		if (bad_in_word(*q))
+			break;
 		if (*q == '$' && scan->end - q >= 2 && q[1] == '{')
 			return fail_word(scan, *q);
 	}
 	n = (size_t)(q - scan->p);
+	/* "[::1]:4222" is a word, "[a, b]" a list of nats-server. */
+	if (*scan->p == '[' && (memchr(scan->p, ']', n) == NULL ||
+		(q < scan->end && bad_in_word(*q))))
+		return fail(scan, scan->line,
+		    "found '[', expected a value; lists are written {a, b}");
 	if (push_token(scan, PREP_WORD, n) == -1)
 		return -1;
 	return copy(scan, n);
@@ -473,24 +480,21 @@ include_glob(struct scan *scan, const char *pattern)
 {
 	glob_t found;
 	size_t i;
-	int rc = 0;
+	int rc = 0, status;
 
-	switch (glob(pattern, GLOB_ERR, NULL, &found)) {
-	case 0:
-		break;
-	case GLOB_NOMATCH:
-		return 0;
-	case GLOB_NOSPACE:
-		return fail_memory(scan->report);
-	default:
-		return fail(scan, scan->line,
-		    "include: cannot read the folder of %s: "
-		    "%s",
-		    pattern, strerror(errno));
-	}
-	for (i = 0; rc == 0 && i < found.gl_pathc; i++)
-		rc = scan_file(scan->prep, scan->report, found.gl_pathv[i],
-		    scan->depth + 1, scan);
+	memset(&found, 0, sizeof found);
+	status = glob(pattern, GLOB_ERR, NULL, &found);
+	/* No folder, no files. */
+	if (status == GLOB_NOSPACE)
+		rc = fail_memory(scan->report);
+	else if (status == GLOB_ABORTED && errno != ENOENT)
+		rc = fail(scan, scan->line,
+		    "include: cannot read the folder of %s: %s", pattern,
+		    strerror(errno));
+	else if (status == 0)
+		for (i = 0; rc == 0 && i < found.gl_pathc; i++)
+			rc = scan_file(scan->prep, scan->report,
+			    found.gl_pathv[i], scan->depth + 1, scan);
 	globfree(&found);
 	return rc;
 }
@@ -507,10 +511,10 @@ include(struct scan *scan, uint32_t first)
 	char *text = (char *)scan->prep->text.data;
 	uint32_t line = scan->line;
 
-	if (unquote(text + t[2].pos, t[2].len, name, sizeof name) == -1 ||
-	    *name == '\0')
-		return fail(scan, line, "include: the path is %s",
-		    *name == '\0' ? "empty" : "too long");
+	if (unquote(text + t[2].pos, t[2].len, name, sizeof name) == -1)
+		return fail(scan, line, "include: the path is too long");
+	if (*name == '\0')
+		return fail(scan, line, "include: the path is empty");
 	if (include_path(scan, name, path) == -1)
 		return -1;
 	/* The line breaks in the statement stay; its map is kept so. */

@@ -27,6 +27,8 @@
 /* Unknown names that are listed; each costs another parse. */
 #define UNKNOWN_MAX 32
 #define SHOWN_MAX 64
+/* Values of a list; none needs so many. */
+#define LIST_MAX 1000
 
 /* libconfuse has no context pointer, and a static scanner anyway. */
 static struct parse {
@@ -96,7 +98,10 @@ is_repeated(const cfg_opt_t *cfg_opt, const struct opt *opt)
 	    (opt->type != OPT_LISTEN || cfg_opt->nvalues <= 1);
 }
 
-/* Called by the library for each value; never fails, or the parse ends. */
+/*
+ * Called by the library for each value; a failure would end the parse, so
+ * only a list without end is one: the library's time for it is quadratic.
+ */
 static int
 on_value(cfg_t *cfg, cfg_opt_t *cfg_opt, const char *value, void *result)
 {
@@ -108,6 +113,12 @@ on_value(cfg_t *cfg, cfg_opt_t *cfg_opt, const char *value, void *result)
 	char err[1024];
 
 	*(const char **)result = value;
+	if (cfg_opt->nvalues > LIST_MAX) {
+		soft_error(line, "%s: found more than %d values", cfg_opt->name,
+		    LIST_MAX);
+		parse.failed = true;
+		return -1;
+	}
 	if (is_repeated(cfg_opt, opt)) {
 		soft_error(line, "%s%s: found a second time, expected only "
 		    "once (first in line %u of %s)", section_prefix(section),
@@ -490,7 +501,7 @@ int
 schema_parse(struct prep *prep, struct report *report, struct draft *d)
 {
 	unsigned tries = 0;
-	int rc;
+	int rc = -1;
 
 	memset(&parse, 0, sizeof parse);
 	parse.prep = prep;

@@ -43,9 +43,11 @@ on_ready(struct child *c)
 
 	if (c->state != CHILD_STARTING || m->stopping || c->killed)
 		return;
+	/* It may have been forked with an older configuration: the channel
+	 * keeps the order, so it has the new one before it accepts. */
+	reload_send(c);
 	c->state = CHILD_LIVE;
 	c->still_ms = 0;
-	m->place[c->place].ready_once = true;
 	/* The bit first: who is told to accept is already heard of. */
 	slots_set_live(m->zones.slots, c->slot);
 	if (chan_send(c->chan.fd, CHAN_GO, 0, NULL, 0, -1) == -1) {
@@ -55,7 +57,6 @@ on_ready(struct child *c)
 	}
 	zones_ring_bells(&m->zones, ~UINT64_C(0));
 	log_notice("worker %u ready (pid %d)", c->slot, (int)c->pid);
-	reload_send(c);
 	if (!m->ready && master_live_workers(m) == m->nworkers)
 		master_ready(m);
 }

@@ -56,12 +56,6 @@ fail_errno(const char *what)
 	return -1;
 }
 
-bool
-master_is_running(const struct master *m)
-{
-	return m->ready && !m->stopping;
-}
-
 uint32_t
 master_live_workers(const struct master *m)
 {
@@ -152,40 +146,53 @@ log_start(const struct master *m, const struct master_warnings *warnings)
 		    "a listen address nor credentials are configured");
 }
 
-/* Raises the limit of open files as far as it is needed and allowed. */
+/* Where the limit stays too low; checked with the configuration already,
+ * except for root, who might have raised it. */
+static void
+warn_nofile(const struct master *m, rlim_t limit, rlim_t beside)
+{
+	rlim_t share = (m->conf.max_connections + m->nworkers - 1) /
+	    m->nworkers + beside;
+
+	if (geteuid() != 0 || limit >= share)
+		return;
+	log_warnx("the limit of open files, %ju, is below the %ju that a "
+	    "worker needs for its share of max_connections: raise it (ulimit "
+	    "-n, LimitNOFILE=) or lower max_connections", (uintmax_t)limit,
+	    (uintmax_t)share);
+}
+
+/* Raises the limit of open files as far as it is needed and allowed.  Each
+ * worker may come to hold all connections, when it is the last one. */
 static int
 raise_nofile(struct master *m)
 {
 	const struct conf *conf = &m->conf;
 	struct rlimit rl;
-	rlim_t master, worker, need;
+	rlim_t beside = SLOTS_MAX + m->listeners.n + NOFILE_WORKER;
+	rlim_t master, worker;
 
 	master = zones_descriptors(m->nworkers) + 2 * m->nworkers +
 	    m->listeners.n + NOFILE_MASTER;
-	worker = (conf->max_connections != 0 ? conf->max_connections :
-					       NOFILE_UNLIMITED) +
-	    SLOTS_MAX + m->listeners.n + NOFILE_WORKER;
+	worker = beside + (conf->max_connections != 0 ?
+		conf->max_connections : NOFILE_UNLIMITED);
 	if (conf->worker_rlimit_nofile != 0)
 		worker = m->worker_nofile = conf->worker_rlimit_nofile;
-	need = worker > master ? worker : master;
+	if (worker < master)
+		worker = master;
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
 		return fail_errno("getrlimit");
-	if (rl.rlim_cur >= need)
+	if (rl.rlim_cur >= worker)
 		return 0;
-	rl.rlim_cur = need;
-	if (rl.rlim_max < need)
-		rl.rlim_max = need; /* for root alone */
+	rl.rlim_cur = worker;
+	if (rl.rlim_max < worker)
+		rl.rlim_max = worker; /* for root alone */
 	if (setrlimit(RLIMIT_NOFILE, &rl) == 0)
 		return 0;
 	(void)getrlimit(RLIMIT_NOFILE, &rl);
 	rl.rlim_cur = rl.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &rl);
-	if (rl.rlim_cur < worker && (conf->max_connections != 0 ||
-		conf->worker_rlimit_nofile != 0))
-		log_warnx("the limit of open files, %ju, is below the %ju "
-		    "that a worker may need for its connections: raise it "
-		    "(ulimit -n, LimitNOFILE=) or lower max_connections",
-		    (uintmax_t)rl.rlim_cur, (uintmax_t)worker);
+	warn_nofile(m, rl.rlim_cur, beside);
 	return 0;
 }
 

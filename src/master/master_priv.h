@@ -69,7 +69,6 @@ struct place {
 	struct master *m;
 	uint32_t index;
 	bool retired; /* its process said: do not start me again */
-	bool ready_once;
 	bool waiting; /* for a spare slot */
 	uint32_t fails; /* in a row, for the delay */
 	uint64_t death_ms[MASTER_LOOP_DEATHS]; /* the last ones, a ring */
@@ -157,14 +156,13 @@ void reload_timer(struct loop_timer *timer);
 /* signals.c */
 int signals_block(void);
 int signals_open(struct master *m);
-/* In a child, after the fork. */
-void signals_reset_child(void);
+/* In a child, after the fork; chan is its end of the control channel. */
+void signals_reset_child(int chan);
 
 /* master.c */
 void master_ready(struct master *m);
 void master_stop(struct master *m, int exit_status);
 void master_check_stopped(struct master *m);
-bool master_is_running(const struct master *m);
 uint32_t master_live_workers(const struct master *m);
 
 #endif

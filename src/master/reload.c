@@ -51,11 +51,21 @@ static const struct {
 	{ "authorization.timeout", "Reloaded: authorization timeout", true },
 };
 
+/* Switches are logged as nats-server does it. */
+static const char *
+plain_value(const char *value)
+{
+	if (strcmp(value, "on") == 0)
+		return "true";
+	return strcmp(value, "off") == 0 ? "false" : value;
+}
+
 static void
 log_live_change(const char *name, const char *value)
 {
 	size_t i;
 
+	value = plain_value(value);
 	for (i = 0; i < sizeof irregular / sizeof irregular[0]; i++) {
 		if (strcmp(irregular[i].name, name) != 0)
 			continue;

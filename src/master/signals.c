@@ -6,7 +6,9 @@
 #include <config.h>
 
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +18,9 @@
 #include "master/master_priv.h"
 
 #include "master/mlog.h"
+
+/* Seconds after which a child that was told to leave is ended. */
+#define CHILD_LEAVE_S 5
 
 static void
 on_reopen(struct master *m)
@@ -147,18 +152,45 @@ signals_open(struct master *m)
 	return loop_add(&m->loop, &m->signals);
 }
 
+/* A child's end of its channel; set once, in the child. */
+static int child_chan = -1;
+
+/*
+ * SIGTERM in a child, from somebody or by the death of the master: the end of
+ * its channel, which it knows how to act on, and a limit to the time it takes.
+ * The one handler of natsd: both calls are safe in one.
+ */
+static void
+child_term(int signo)
+{
+	int saved = errno;
+
+	(void)signo;
+	(void)shutdown(child_chan, SHUT_RD);
+	(void)alarm(CHILD_LEAVE_S);
+	errno = saved;
+}
+
 void
-signals_reset_child(void)
+signals_reset_child(int chan)
 {
 	/* A terminal sends SIGINT and SIGQUIT to the whole group: the master
-	 * alone decides.  SIGTERM is for the child to handle. */
+	 * alone decides. */
 	static const int child_ignored[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGINT,
 		SIGQUIT, SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU };
+	struct sigaction term = { .sa_handler = child_term,
+		.sa_flags = SA_RESTART };
 	sigset_t none;
 	size_t i;
 
 	for (i = 0; i < sizeof child_ignored / sizeof child_ignored[0]; i++)
 		(void)signal(child_ignored[i], SIG_IGN);
+	child_chan = chan;
+	sigemptyset(&term.sa_mask);
+	(void)sigaction(SIGTERM, &term, NULL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* If the master dies, one that is stuck must not stay: it has the
+	 * listening sockets. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 }

@@ -5,7 +5,6 @@
  */
 #include <config.h>
 
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <errno.h>
@@ -126,7 +125,7 @@ child_main(const struct child *c, int chan, int log)
 	close_masters(m);
 	log_set_role(c->role);
 	logpipe_use(log);
-	signals_reset_child();
+	signals_reset_child(chan);
 	limit_nofile(m, chan > log ? chan : log);
 	_exit(worker_main(&h));
 }

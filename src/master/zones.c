@@ -21,6 +21,9 @@
 #include "shm/score.h"
 #include "shm/trie.h"
 
+/* More lines than max_connections: those that were refused keep one until
+ * they have read why. */
+#define LINES_LEAVING 256
 /* Connection lines where max_connections is unlimited: untouched lines cost
  * address space alone. */
 #define LINES_UNLIMITED (UINT32_C(1) << 20)
@@ -62,7 +65,8 @@ set_geometry(struct zones *z, const struct conf *conf, uint32_t nworkers,
 	uint64_t need = 0;
 
 	g->nslots = nworkers + ZONES_SPARE_SLOTS;
-	g->nlines = conf->max_connections != 0 ? conf->max_connections :
+	g->nlines = conf->max_connections != 0 ?
+	    conf->max_connections + LINES_LEAVING :
 						 LINES_UNLIMITED;
 	g->index_bytes = conf->index_memory;
 	g->ring_bytes = ring_size_for(conf->ring_memory, g->nslots, &need);

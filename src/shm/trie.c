@@ -35,7 +35,8 @@ trie_head_size(void)
 static size_t
 tables_off(uint64_t index_bytes)
 {
-	return trie_head_size() + cells_of(index_bytes) * CELL_SIZE;
+	return trie_head_size() + cells_of(index_bytes) * CELL_SIZE +
+	    TRIE_COLOURS * CELL_SIZE;
 }
 
 size_t
@@ -51,11 +52,13 @@ trie_shm_size(uint64_t index_bytes)
 void
 trie_shm_init(void *zone_base, uint64_t index_bytes)
 {
+	static uint32_t made; /* the zones of a daemon take turns */
 	struct trie_shm *head = zone_base;
 
 	head->cells = cells_of(index_bytes);
 	head->tables = tables_off(index_bytes);
 	head->size = trie_shm_size(index_bytes);
+	head->colour = made++ % TRIE_COLOURS;
 }
 
 /* Index of the generation of the first n tokens as prefix. */

@@ -47,11 +47,14 @@ size_t trie_head_size(void);
 /* ---- writer ---------------------------------------------------------- */
 /* `zone` is the own index zone, empty behind its head (a successor begins
  * with an empty trie; generations and bumps lie in the head and go on
- * growing).  `limit` bounds cells and tables in bytes. */
+ * growing).  `limit` bounds cells and tables in bytes.  zone and view are
+ * kept and must outlive the trie.  0, or -1: EPROTO (bad head), EBUSY (not
+ * emptied), ENOMEM. */
 int trie_new(const struct zone *zone, uint64_t hash_seed,
     const struct quiesce_view *view, uint64_t limit, struct trie **tp);
 void trie_free(struct trie **tp);
-/* Bytes of cells and tables in use (retired ones included). */
+/* Bytes of cells ever handed out (their pages stay) and of tables in use,
+ * retired ones included until they are given back: what the limit bounds. */
 uint64_t trie_bytes(const struct trie *t);
 /* Lower or raise what cells and tables may take. */
 void trie_set_limit(struct trie *t, uint64_t limit);
@@ -73,7 +76,8 @@ void trie_del_group(struct trie *t, uint32_t account, cellno group);
 /* Batches of retired cells: call once per iteration; cheap when there are
  * none.  Returns the slots that hold back the oldest batch (0 = none). */
 uint64_t trie_reclaim(struct trie *t);
-/* Pattern of a node or group cell of our own, for logs: bytes written. */
+/* Pattern of a node or group cell of our own, for logs: bytes written, the
+ * beginning if it does not fit; not terminated. */
 size_t trie_subject(const struct trie *t, cellno cell, char *out,
     size_t outlen);
 /* Own cell: still the one the reference means? (plain node or group) */
@@ -92,7 +96,9 @@ struct trie_reader {
 	uint64_t cells; /* how many the zone can hold: bounds references */
 	uint64_t tables; /* byte offset of the edge tables */
 	uint64_t size; /* end of the edge tables */
+	const uint8_t *base; /* of the mapping */
 	const uint8_t *first; /* where cell 0 would lie */
+	uint32_t colour; /* of the zone, see trie_priv.h */
 };
 
 int trie_reader_attach(struct trie_reader *r, const struct zone *zone,
@@ -127,7 +133,8 @@ struct trie_gens {
 };
 void trie_gens_of(uint64_t hash_seed, uint32_t account,
     const struct token *tok, uint32_t n, struct trie_gens *g);
-/* Sum of the four in one slot's trie. */
+/* Sum of the four in one slot's trie.  Who keeps a result notes the sum
+ * before the walk that finds it: a change in between then voids it. */
 uint64_t trie_gens_sum(const struct trie_reader *r, const struct trie_gens *g);
 
 #endif

@@ -72,15 +72,16 @@ edges_layout(uint64_t cells, struct edges_place *place, uint32_t *nplaces)
 }
 
 void
-edges_init(struct edges *ed, const struct zone *zone, _Atomic uint64_t *word,
-    uint64_t cells, uint64_t tables)
+edges_init(struct edges *ed, const struct trie_reader *r,
+    _Atomic uint64_t *word)
 {
 	uint32_t i;
 
-	*ed = (struct edges){ .zone = zone, .word = word };
-	(void)edges_layout(cells, ed->place, &ed->nplaces);
+	*ed = (struct edges){ .zone = r->zone, .word = word,
+	    .colour = r->colour };
+	(void)edges_layout(r->cells, ed->place, &ed->nplaces);
 	for (i = 0; i < ed->nplaces; i++)
-		ed->place[i].page += (uint32_t)(tables / ZONE_PAGE);
+		ed->place[i].page += (uint32_t)(r->tables / ZONE_PAGE);
 }
 
 static uint64_t
@@ -117,7 +118,7 @@ table_open(struct edges *ed, struct edges_table *tab, uint32_t place)
 	pl->state = EDGES_USED;
 	ed->bytes += place_bytes(pl);
 	*tab = (struct edges_table){ .n = pl->pages * EDGES_PER_PAGE,
-	    .place = place };
+	    .place = place, .colour = ed->colour };
 	tab->e = (_Atomic uint64_t *)(void *)(ed->zone->base +
 	    (size_t)pl->page * ZONE_PAGE);
 }
@@ -146,11 +147,17 @@ entry_set(struct edges_table *tab, uint32_t i, uint64_t e)
 	atomic_store_explicit(&tab->e[i], e, memory_order_release);
 }
 
+static uint32_t
+table_home(const struct edges_table *tab, uint64_t e)
+{
+	return edge_home((uint32_t)(e >> 32), tab->n, tab->colour);
+}
+
 /* Puts e unless it is there. */
 static void
 table_put(struct edges_table *tab, uint64_t e)
 {
-	uint32_t i = edge_home((uint32_t)(e >> 32), tab->n), to = tab->n;
+	uint32_t i = table_home(tab, e), to = tab->n;
 	uint64_t have;
 
 	while ((have = entry_get(tab, i)) != 0) {
@@ -183,7 +190,7 @@ table_sweep(struct edges_table *tab, uint32_t i)
 static bool
 table_drop(struct edges_table *tab, uint64_t e)
 {
-	uint32_t i = edge_home((uint32_t)(e >> 32), tab->n);
+	uint32_t i = table_home(tab, e);
 	uint64_t have;
 
 	while ((have = entry_get(tab, i)) != e) {

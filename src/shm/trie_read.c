@@ -179,7 +179,7 @@ look_child(struct trie_look *l, cellno parent, uint32_t kind,
 
 	if (l->nedges == 0)
 		return 0;
-	i = edge_home(hash, l->nedges);
+	i = edge_home(hash, l->nedges, l->colour);
 	while ((no = look(l, hash, &i, &probes)) != 0)
 		if (is_child(l, no, parent, kind, key))
 			return no;
@@ -205,7 +205,7 @@ trie_look_group(struct trie_look *l, cellno node, const struct trie_key *name)
 
 	if (l->nedges == 0)
 		return 0;
-	i = edge_home(hash, l->nedges);
+	i = edge_home(hash, l->nedges, l->colour);
 	while ((no = look(l, hash, &i, &probes)) != 0)
 		if (is_group(l, no, node, name))
 			return no;
@@ -223,7 +223,7 @@ trie_reader_attach(struct trie_reader *r, const struct zone *zone,
     uint64_t hash_seed)
 {
 	const struct trie_shm *head = (const void *)zone->base;
-	uint64_t cells, tables, size, start = trie_head_size();
+	uint64_t cells, tables, size, colour, start = trie_head_size();
 
 	if (zone->size < start)
 		goto bad;
@@ -234,9 +234,14 @@ trie_reader_attach(struct trie_reader *r, const struct zone *zone,
 	    tables % ZONE_PAGE != 0 || cells > (tables - start) / CELL_SIZE ||
 	    cells == 0 || cells > UINT32_MAX)
 		goto bad;
+	colour = head->colour;
+	if (colour >= TRIE_COLOURS ||
+	    (tables - start) / CELL_SIZE < cells + colour)
+		goto bad;
 	*r = (struct trie_reader){ .zone = zone, .hash_seed = hash_seed,
 	    .cells = cells, .tables = tables, .size = size,
-	    .first = zone->base + start };
+	    .base = zone->base, .first = zone->base + start + colour * CELL_SIZE,
+	    .colour = (uint32_t)colour };
 	return 0;
 bad:
 	errno = EPROTO;
@@ -255,13 +260,14 @@ look_open(const struct trie_reader *r, struct trie_look *l)
 	uint64_t len = (word >> 32) * ZONE_PAGE;
 
 	*l = (struct trie_look){ .cells = r->first, .ncells = r->cells,
+	    .colour = r->colour,
 	    .budget = (int64_t)(r->cells * 2 + 65536) };
 	if (word == 0)
 		return true;
 	if (off < r->tables || off > r->size || len > r->size - off ||
 	    len == 0 || len / 8 > UINT32_MAX)
 		return false;
-	l->edges = (const void *)(r->zone->base + off);
+	l->edges = (const void *)(r->base + off);
 	l->nedges = (uint32_t)(len / 8);
 	return true;
 }
@@ -452,7 +458,7 @@ trie_match(const struct trie_reader *r, uint32_t account,
 uint64_t
 trie_bumps(const struct trie_reader *r)
 {
-	const struct trie_shm *head = (const void *)r->zone->base;
+	const struct trie_shm *head = (const void *)r->base;
 
 	/* Acquire: all that was changed before; pairs with count_change() in
 	 * trie_write.c. */
@@ -462,13 +468,14 @@ trie_bumps(const struct trie_reader *r)
 uint64_t
 trie_gens_sum(const struct trie_reader *r, const struct trie_gens *g)
 {
-	const struct trie_shm *head = (const void *)r->zone->base;
+	const struct trie_shm *head = (const void *)r->base;
 	uint64_t sum = 0;
 	unsigned i;
 
 	/* Acquire: the changes they count; pairs with count_change(). */
 	for (i = 0; i < 4; i++)
-		sum += atomic_load_explicit(&head->gens[g->idx[i] % TRIE_GENS],
+		sum += atomic_load_explicit(&head->gens[
+		    trie_gen_place(g->idx[i], r->colour)],
 		    memory_order_acquire);
 	return sum;
 }

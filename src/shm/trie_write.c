@@ -93,7 +93,7 @@ trie_new(const struct zone *zone, uint64_t hash_seed,
 
 	if (trie_reader_attach(&r, zone, hash_seed) == -1)
 		return -1;
-	root = (void *)(zone->base + trie_head_size());
+	root = (void *)(zone->base + (r.first - zone->base));
 	if (atomic_load_explicit(&root->table, memory_order_relaxed) != 0) {
 		errno = EBUSY; /* a predecessor's, not emptied */
 		return -1;
@@ -106,7 +106,7 @@ trie_new(const struct zone *zone, uint64_t hash_seed,
 	t->view = view;
 	t->limit = limit;
 	cells_init(&t->cells, root, (cellno)r.cells, &t->head->serial_top);
-	edges_init(&t->edges, zone, &root->table, r.cells, r.tables);
+	edges_init(&t->edges, &r, &root->table);
 	*tp = t;
 	return 0;
 }
@@ -191,7 +191,7 @@ static void
 count_change(struct trie *t, uint32_t gen)
 {
 	CRASH_POINT("trie-changed");
-	gen_raise(&t->head->gens[gen]);
+	gen_raise(&t->head->gens[trie_gen_place(gen, t->edges.colour)]);
 	CRASH_POINT("trie-generation-raised");
 	gen_raise(&t->head->bumps);
 }
@@ -253,7 +253,8 @@ look_own(const struct trie *t, struct trie_look *l)
 {
 	*l = (struct trie_look){ .cells = t->cells.base,
 	    .ncells = t->cells.max, .edges = t->edges.cur.e,
-	    .nedges = t->edges.cur.n, .budget = INT64_MAX };
+	    .nedges = t->edges.cur.n, .colour = t->edges.colour,
+	    .budget = INT64_MAX };
 }
 
 static uint32_t

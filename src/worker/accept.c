@@ -87,32 +87,65 @@ accept_total(const struct worker *w)
 	return sum;
 }
 
+/* What INFO calls our address: client_advertise, or the listener's. */
+static void
+info_address(const struct worker *w, struct info *i, char *host, size_t len)
+{
+	const char *adv = w->conf.client_advertise, *colon;
+	size_t n;
+
+	i->host = w->info_host;
+	i->port = w->info_port;
+	if (adv[0] == '\0')
+		return;
+	colon = strrchr(adv, ':');
+	if (colon != NULL && strchr(colon, ']') != NULL)
+		colon = NULL; /* inside [address] */
+	n = colon != NULL ? (size_t)(colon - adv) : strlen(adv);
+	if (n >= 2 && adv[0] == '[' && adv[n - 1] == ']') {
+		adv++;
+		n -= 2;
+	}
+	(void)snprintf(host, len, "%.*s", (int)n, adv);
+	i->host = host;
+	if (colon != NULL)
+		i->port = atoi(colon + 1);
+}
+
+static size_t
+info_line(const struct worker *w, const char *ip, uint32_t num, char *line,
+    size_t len)
+{
+	char host[CONF_NAME_MAX];
+	struct info i;
+
+	memset(&i, 0, sizeof i);
+	info_address(w, &i, host, sizeof host);
+	i.server_id = w->server_id;
+	i.server_name = w->conf.server_name;
+	i.version = INFO_VERSION;
+	i.go = NATSD_COMPILER;
+	i.headers = !w->conf.no_header_support;
+	i.auth_required = w->conf.auth_required;
+	i.max_payload = w->conf.max_payload;
+	i.client_id = num == 0 ? 0 : (uint64_t)w->incarnation << 32 | num;
+	i.client_ip = ip;
+	i.worker = w->self;
+	return info_format(&i, line, len);
+}
+
 static void
 send_info(struct worker *w, struct client *c)
 {
 	char line[2048], ip[INET6_ADDRSTRLEN] = "";
 	const struct in6_addr *a = (const void *)c->score->addr;
-	struct info i;
 	size_t n;
 
 	if (!c->unix_peer && IN6_IS_ADDR_V4MAPPED(a))
 		(void)inet_ntop(AF_INET, c->score->addr + 12, ip, sizeof ip);
 	else if (!c->unix_peer)
 		(void)inet_ntop(AF_INET6, c->score->addr, ip, sizeof ip);
-	memset(&i, 0, sizeof i);
-	i.server_id = w->server_id;
-	i.server_name = w->conf.server_name;
-	i.version = INFO_VERSION;
-	i.go = NATSD_COMPILER;
-	i.host = w->info_host;
-	i.port = w->info_port;
-	i.headers = !w->conf.no_header_support;
-	i.auth_required = w->conf.auth_required;
-	i.max_payload = w->conf.max_payload;
-	i.client_id = (uint64_t)w->incarnation << 32 | c->num;
-	i.client_ip = ip;
-	i.worker = w->self;
-	n = info_format(&i, line, sizeof line);
+	n = info_line(w, ip, c->num, line, sizeof line);
 	if (log_trace_on())
 		trace_out(w, c, (const uint8_t *)line, n > 3 ? n - 3 : n);
 	client_write(w, c, line, n);
@@ -137,6 +170,22 @@ within_limit(struct worker *w)
 	    accept_total(w) <= w->conf.max_connections;
 }
 
+/* No line of the scoreboard for it: the same answer, without a client. */
+static void
+turn_away(struct worker *w, int fd)
+{
+	char text[2048];
+	size_t n = info_line(w, "", 0, text, sizeof text - 128);
+
+	log_limited(&w->limit_accept, LOG_LVL_ERR,
+	    "maximum connections exceeded: no scoreboard line is free");
+	n += perr_line(PERR_MAX_CONNECTIONS, NULL, NULL, text + n,
+	    sizeof text - n);
+	if (write(fd, text, n) == (ssize_t)n)
+		(void)shutdown(fd, SHUT_WR);
+	(void)close(fd);
+}
+
 static void
 welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
     bool unix_socket)
@@ -146,9 +195,7 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	uint32_t line;
 
 	if (line_get(w, &line) != 0) {
-		log_limited(&w->limit_accept, LOG_LVL_ERR,
-		    "no scoreboard line for a new connection: closed");
-		(void)close(fd);
+		turn_away(w, fd);
 		return;
 	}
 	if (!unix_socket)
@@ -167,10 +214,28 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 
 /* ---- listening ------------------------------------------------------- */
 
+/* We take no more for now: those that have fewer may be asleep with the
+ * sockets out of their set, and nothing else would wake them.  The fence
+ * pairs with bell_arm() before the last accept_balance() in worker.c. */
+static void
+hand_over(struct worker *w)
+{
+	uint64_t live = slots_live(w->slots);
+	slotno s;
+
+	bell_fence();
+	for (; live != 0; live &= live - 1) {
+		s = (slotno)__builtin_ctzll(live);
+		if (s < w->nslots && w->peer[s].attached)
+			(void)bell_ring_nofence(&w->peer[s].bell);
+	}
+}
+
 static void
 watch(struct worker *w, bool on)
 {
 	struct worker_listener *l;
+	bool changed = false;
 	uint32_t i;
 
 	for (i = 0; i < w->nlisten; i++) {
@@ -186,7 +251,10 @@ watch(struct worker *w, bool on)
 			continue;
 		}
 		l->watched = on;
+		changed = true;
 	}
+	if (changed && !on)
+		hand_over(w);
 }
 
 /* More than our share of the connections? */
@@ -222,15 +290,14 @@ pause_over(struct loop_timer *t)
 static void
 accept_failed(struct worker *w, int error)
 {
-	static uint32_t pause_ms = PAUSE_FIRST_MS;
-	uint32_t ms = pause_ms;
+	uint32_t ms = w->accept_next_ms;
 
 	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
 		return;
 	log_limited(&w->limit_accept, LOG_LVL_ERR,
 	    "Temporary Client Accept Error(%s), sleeping %ums",
 	    strerror(error), ms);
-	pause_ms = ms * 2 < PAUSE_MAX_MS ? ms * 2 : PAUSE_MAX_MS;
+	w->accept_next_ms = ms * 2 < PAUSE_MAX_MS ? ms * 2 : PAUSE_MAX_MS;
 	if (loop_timer_set(&w->loop, &w->accept_timer, w->now_ms + ms) == 0) {
 		w->accept_pause_ms = ms;
 		watch(w, false);
@@ -255,8 +322,10 @@ listener_event(struct loop_fd *lfd, uint32_t events)
 	    SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd == -1)
 		accept_failed(w, errno);
-	else
+	else {
+		w->accept_next_ms = PAUSE_FIRST_MS;
 		welcome(w, fd, &addr, l->unix_socket);
+	}
 }
 
 int
@@ -266,6 +335,7 @@ accept_init(struct worker *w, const struct heritage *h)
 	uint32_t i;
 
 	loop_timer_init(&w->accept_timer, pause_over, w);
+	w->accept_next_ms = PAUSE_FIRST_MS;
 	w->nlisten = h->nlisten;
 	for (i = 0; i < h->nlisten; i++) {
 		l = &w->listener[i];

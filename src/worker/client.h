@@ -71,7 +71,8 @@ struct client {
 	bool unix_peer : 1;
 	bool half_closed : 1; /* our side is shut */
 	bool readable : 1; /* there may be more to read */
-	bool replied : 1; /* +OK or -ERR of the message at hand is out */
+	bool warned : 1; /* Invalid Publish Subject of the message at hand */
+	bool replied : 1; /* its +OK is out */
 	bool first_ping : 1; /* the next ping goes out whatever happens */
 	bool counted : 1; /* among the connections */
 	uint8_t pings_out;

@@ -76,13 +76,13 @@ fill(uint8_t *dst, const struct shape *sh, uint32_t n)
 }
 
 static void
-slow_consumer(struct worker *w, struct client *c, const char *reason)
+slow_consumer(struct worker *w, struct client *c)
 {
 	score_add(&w->score->slow_consumers, 1);
 	log_limited(&w->limit_client, LOG_LVL_INFO,
-	    "%s - Slow Consumer Detected: %s (pending=%zu)",
-	    client_name(w, c), reason, c->out.bytes);
-	client_close(w, c, reason);
+	    "%s - Slow Consumer Detected: MaxPending of %llu Exceeded",
+	    client_name(w, c), (unsigned long long)w->conf.max_pending);
+	client_close(w, c, "Slow Consumer (Pending Bytes)");
 }
 
 /* Is there room for n more bytes within max_pending?  What the socket takes
@@ -98,7 +98,7 @@ room_pending(struct worker *w, struct client *c, size_t n)
 	if (c->out.bytes + n <= w->conf.max_pending ||
 	    (c->out.bytes == 0 && n <= w->conf.max_payload + 65536))
 		return true;
-	slow_consumer(w, c, "Slow Consumer (Pending Bytes)");
+	slow_consumer(w, c);
 	return false;
 }
 

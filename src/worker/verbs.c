@@ -133,31 +133,41 @@ run_length(const uint8_t *p, size_t len, const struct parse_op *op)
 	return n;
 }
 
+/* Pedantic: the error comes with the control line, once, and the message goes
+ * its way all the same.  False: the client waits before it. */
+static bool
+publish_warn(struct worker *w, struct client *c, const struct parse_op *op)
+{
+	if (!c->pedantic || c->warned ||
+	    subject_valid_literal(op->subject.p, op->subject.len))
+		return true;
+	if (!settled(w, c))
+		return false;
+	c->warned = true;
+	client_error(w, c, PERR_PUB_SUBJECT, none, none);
+	return true;
+}
+
 /* Errors that stand in the way of a message, and +OK; once a message.
- * False: not delivered (used says how far), or waits. */
+ * False: the client waits before them. */
 static bool
 publish_replies(struct worker *w, struct client *c,
     const struct parse_op *op, bool *deliver)
 {
 	enum perr e = PERR_NONE;
-	bool bad;
 
 	*deliver = true;
 	if (c->replied)
 		return true;
-	bad = c->pedantic &&
-	    !subject_valid_literal(op->subject.p, op->subject.len);
 	if (subject_reserved_publish(op->subject.p, op->subject.len))
 		e = PERR_PUB_DENIED;
 	else if (op->reply.len > 0 &&
 	    subject_reserved_reply(op->reply.p, op->reply.len))
 		e = PERR_REPLY_DENIED;
-	if (!bad && e == PERR_NONE && !c->verbose)
+	if (e == PERR_NONE && !c->verbose)
 		return true;
 	if (!settled(w, c))
 		return false;
-	if (bad)
-		client_error(w, c, PERR_PUB_SUBJECT, none, none);
 	if (e != PERR_NONE) {
 		client_error(w, c, e, e == PERR_PUB_DENIED ? op->subject :
 		    op->reply, none);
@@ -215,7 +225,7 @@ publish(struct worker *w, struct client *c, struct msg *m)
 		score_add(&w->score->in_bytes, (uint64_t)r.routed * m->size);
 		score_add(&c->score->in_msgs, r.routed);
 		score_add(&c->score->in_bytes, (uint64_t)r.routed * m->size);
-		c->replied = false;
+		c->replied = c->warned = false;
 	}
 	if (c->state != CLIENT_OPEN)
 		return r.routed;
@@ -261,6 +271,8 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 		return refuse(w, c, PERR_SILENT_NO_HEADERS, none, none, len);
 	if (op->size > w->conf.max_payload)
 		return refuse(w, c, PERR_MAX_PAYLOAD, none, none, len);
+	if (!publish_warn(w, c, op))
+		return 0;
 	end = trailer(p, len, at, op->size);
 	if (end == TRAILER_BAD)
 		return refuse(w, c, PERR_UNKNOWN_OP, none, none, len);
@@ -273,6 +285,8 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 		trace_publish(w, c, op, p);
 	if (!publish_replies(w, c, op, &deliver))
 		return 0;
+	if (!deliver)
+		c->warned = false;
 	if (!deliver || c->state != CLIENT_OPEN)
 		return at + (end == TRAILER_CRLF ? 2 : 1);
 	message(w, c, op, p, safe, &m);

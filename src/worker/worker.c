@@ -338,6 +338,7 @@ wait_for_events(struct worker *w)
 	/* Arm, then look at everything that a bell would tell of again:
 	 * pairs with peer_publish() and drain() in peer.c. */
 	bell_arm(w->own);
+	accept_balance(w);
 	if (peer_want_space(w) || peer_pending(w))
 		t = 0;
 	quiesce_offline(w->own);

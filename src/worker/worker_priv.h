@@ -101,7 +101,8 @@ struct worker {
 	uint32_t nlisten;
 	struct worker_listener listener[HERITAGE_LISTEN_MAX];
 	struct loop_timer accept_timer; /* after a failed accept */
-	uint32_t accept_pause_ms;
+	uint32_t accept_pause_ms; /* now, 0 = none */
+	uint32_t accept_next_ms; /* the next one's length */
 	bool chan_eof;
 	uint64_t leave_by_ms;
 	char server_id[HERITAGE_ID_LEN + 1];

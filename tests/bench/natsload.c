@@ -63,6 +63,7 @@ static const struct {
 	{ "batch", K_U64, &nl_o.batch, "bytes per write" },
 	{ "senders", K_INT, &nl_o.sthreads, "sending threads" },
 	{ "readers", K_INT, &nl_o.rthreads, "receiving threads" },
+	{ "lag", K_INT, &nl_o.lag_us, "receivers rest after a read, us" },
 	{ "inflight", K_INT, &nl_o.inflight, "rr, conns: at a time" },
 	{ "count", K_U64, &nl_o.count, "rr, sublat: how many" },
 	{ "rate", K_INT, &nl_o.rate, "paced, churn: per second" },

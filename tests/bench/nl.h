@@ -30,6 +30,7 @@ struct nl_opts {
 	int size;		/* payload bytes */
 	int sthreads, rthreads;
 	int inflight;
+	int lag_us;		/* receivers rest so long after each read */
 	int rate;		/* per second */
 	int conns;
 	int rx_worker;		/* with placement: the receivers' worker */

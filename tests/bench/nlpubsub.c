@@ -430,6 +430,8 @@ rx_run(void *arg)
 			if (ev[i].data.ptr == NULL)
 				return NULL;
 			rx_read(t, ev[i].data.ptr);
+			if (nl_o.lag_us)
+				nl_sleep(nl_o.lag_us / 1e6);
 		}
 	}
 }

@@ -599,7 +599,7 @@ class Server:
     def __init__(self, conf=None, workers=1, args=(), unix=True, start=True,
                  deaths=False):
         self.dir = tempfile.mkdtemp(prefix="natsd-test-")
-        os.chmod(self.dir, 0o755)
+        os.chmod(self.dir, 0o777)  # as root natsd becomes another user
         self.conf_path = self.path("natsd.conf")
         self.err_path = self.path("stderr")
         self.socket_path = self.path("client.sock")

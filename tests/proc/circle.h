@@ -17,8 +17,8 @@
 #include "shm/slots.h"
 #include "shm/zone.h"
 
-#define CIRCLE_OWN 6 /* messages each member has under way */
-#define CIRCLE_BODY 4000 /* bytes of the largest */
+#define CIRCLE_OWN 9 /* messages each member has under way */
+#define CIRCLE_BODY 6000 /* bytes of the largest */
 
 /* What went wrong; a member says it on stderr too. */
 enum circle_status {

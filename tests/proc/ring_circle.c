@@ -28,7 +28,7 @@
 #include "shm/score.h"
 
 #define N 5
-#define RANDOM_KILLS 40
+#define RANDOM_KILLS 300
 #define DEADLINE_S 120 /* for any one condition, on a machine under load */
 
 static const char *const points[] = {

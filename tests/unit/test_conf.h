@@ -4,7 +4,7 @@
 #define UNIT_TEST_CONF_H
 
 #include <check.h>
-#include <dirent.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,34 +42,21 @@ enter_scratch(void)
 	ck_assert_int_eq(chdir(scratch_dir), 0);
 }
 
-static inline void
-empty_dir(const char *path)
+static inline int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-	struct dirent *e;
-	DIR *dir = opendir(path);
-	char name[512];
-
-	if (dir == NULL)
-		return;
-	while ((e = readdir(dir)) != NULL) {
-		if (strcmp(e->d_name, ".") == 0 ||
-		    strcmp(e->d_name, "..") == 0)
-			continue;
-		snprintf(name, sizeof name, "%s/%s", path, e->d_name);
-		if (unlink(name) == -1) {
-			empty_dir(name);
-			rmdir(name);
-		}
-	}
-	closedir(dir);
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
 }
 
 static inline void
 leave_scratch(void)
 {
 	ck_assert_int_eq(chdir("/"), 0);
-	empty_dir(scratch_dir);
-	ck_assert_int_eq(rmdir(scratch_dir), 0);
+	ck_assert_int_eq(nftw(scratch_dir, remove_one, 8,
+	    FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static inline void

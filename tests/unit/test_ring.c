@@ -201,6 +201,16 @@ START_TEST(a_commit_needs_a_reservation)
 }
 END_TEST
 
+START_TEST(a_refused_reservation_replaces_one_before)
+{
+	struct ring_rec_shm *rec = ring_tx_reserve(&tx, 100);
+
+	rec->kind = 1;
+	ck_assert_ptr_null(ring_tx_reserve(&tx, SIZE));
+	ring_tx_commit(&tx, 100);
+}
+END_TEST
+
 START_TEST(a_caller_may_not_make_pads)
 {
 	struct ring_rec_shm *rec = ring_tx_reserve(&tx, 100);
@@ -528,12 +538,13 @@ START_TEST(a_produced_position_without_sense_is_replaced)
 {
 	static const uint64_t bad[] = { 4, SIZE + 8, 2 * SIZE,
 	    (uint64_t)-8, (uint64_t)1 << 63 };
+	uint64_t limit;
 
 	put(100, 1);
 	ring_tx_publish(&tx);
 	drain();
 	p.ring->produced += bad[_i];
-	ck_assert_int_eq(next(), RING_BROKEN);
+	ck_assert_int_eq(ring_rx_look(&rx, &limit), RING_BROKEN);
 	ck_assert_int_eq(next(), RING_BROKEN);
 	ck_assert(!ring_rx_pending(&rx));
 	ring_rx_peer_changed(&rx); /* it is gone */
@@ -806,6 +817,8 @@ suite(void)
 	tcase_add_test(tc, a_commit_may_be_shorter);
 	tcase_add_test_raise_signal(tc, a_commit_may_not_be_longer, SIGABRT);
 	tcase_add_test_raise_signal(tc, a_commit_needs_a_reservation, SIGABRT);
+	tcase_add_test_raise_signal(tc,
+	    a_refused_reservation_replaces_one_before, SIGABRT);
 	tcase_add_test_raise_signal(tc, a_caller_may_not_make_pads, SIGABRT);
 	tcase_add_test(tc, sizes_that_never_fit);
 	tcase_add_test(tc, an_empty_ring_takes_any_record);

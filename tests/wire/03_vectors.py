@@ -128,8 +128,11 @@ def play(env, vectors, bytewise):
             step()
             return True
         except (AssertionError, OSError) as error:
-            sent = "; ".join("%s: %s" % (name, " ".join(map(show, pieces)))
-                             for name, pieces in run.vector.steps)
+            sent = "; ".join(
+                "%s: %s" % (name, " ".join(piece if isinstance(piece, str)
+                                           else show(piece)
+                                           for piece in pieces))
+                for name, pieces in run.vector.steps)
             wrong.append("%s (%s) sent %s: %s" % (
                 run.vector.number, run.vector.case, sent, error))
             return False

@@ -16,7 +16,7 @@ suite = Suite("slow consumer")
 
 DEADLINE = {"write_deadline": "300ms"}
 PENDING = {"max_pending": 1048576, "max_payload": 100000}
-ROOMY = {"max_pending": "8MB", "max_payload": "1MB"}
+ROOMY = {"max_pending": "64MB", "max_payload": "1MB"}
 
 BLOCK = b"x" * 60000
 
@@ -137,7 +137,7 @@ def held_back(env):
     subject = env.subj()
     a, b = env.pair()
     a.sub(subject + b" 1")
-    count = 4000
+    count = 12000
     one = msg(subject, b"1", b"z" * 16000)
 
     def read():
