@@ -37,6 +37,13 @@ report_text(void *ctx, bool warning, const char *text)
 		r->warnings.text[r->warnings.n++] = mem_strdup_or_die(text);
 }
 
+static void
+free_warnings(struct report *r)
+{
+	while (r->warnings.n > 0)
+		free(r->warnings.text[--r->warnings.n]);
+}
+
 static int
 usage_error(const char *text)
 {
@@ -77,8 +84,11 @@ send_signal(const struct options *o)
 	/* A pid or pid file in the text: no configuration is needed. */
 	if (strchr(o->signal, '=') == NULL && o->over.pid_file == NULL &&
 	    conf_load(options_config_path(o), &o->over, report_text, &r,
-		&conf) == -1)
+		&conf) == -1) {
+		free_warnings(&r);
 		return EXIT_FAILED;
+	}
+	free_warnings(&r);
 	return sendsig(o->signal, o->over.pid_file != NULL ?
 		o->over.pid_file : conf.pid_file);
 }
@@ -89,10 +99,13 @@ with_config(const struct options *o, char *argv0)
 	struct report r = { .print_warnings = o->mode != OPTIONS_RUN &&
 		!o->quiet };
 	static struct conf conf;
+	int status;
 
 	if (conf_load(options_config_path(o), &o->over, report_text, &r,
-		&conf) == -1)
+		&conf) == -1) {
+		free_warnings(&r);
 		return EXIT_BAD_CONFIG;
+	}
 	if (o->mode == OPTIONS_TEST)
 		return say_valid(o, &conf);
 	if (o->mode == OPTIONS_DUMP) {
@@ -101,7 +114,26 @@ with_config(const struct options *o, char *argv0)
 		perror("natsd: cannot write to standard output");
 		return EXIT_FAILED;
 	}
-	return master_main(o, &conf, basename(argv0), &r.warnings);
+	status = master_main(o, &conf, basename(argv0), &r.warnings);
+	free_warnings(&r);
+	return status;
+}
+
+static int
+run_mode(const struct options *o, char *argv0)
+{
+	switch (o->mode) {
+	case OPTIONS_HELP:
+		options_print_help(stdout);
+		return flush_stdout();
+	case OPTIONS_VERSION:
+		options_print_version(stdout, o->version_count > 1);
+		return flush_stdout();
+	case OPTIONS_SIGNAL:
+		return send_signal(o);
+	default:
+		return with_config(o, argv0);
+	}
 }
 
 int
@@ -109,19 +141,12 @@ main(int argc, char **argv)
 {
 	static struct options o;
 	char err[1024];
+	int status;
 
 	if (options_parse(argc, argv, &o, err, sizeof err) == -1)
-		return usage_error(err);
-	switch (o.mode) {
-	case OPTIONS_HELP:
-		options_print_help(stdout);
-		return flush_stdout();
-	case OPTIONS_VERSION:
-		options_print_version(stdout, o.version_count > 1);
-		return flush_stdout();
-	case OPTIONS_SIGNAL:
-		return send_signal(&o);
-	default:
-		return with_config(&o, argv[0]);
-	}
+		status = usage_error(err);
+	else
+		status = run_mode(&o, argv[0]);
+	options_fini(&o);
+	return status;
 }

@@ -22,6 +22,7 @@ PY_LOG_COMPILER = timeout -k 10 $(TEST_TIMEOUT) $(PYTHON)
 AM_CPPFLAGS += -I$(srcdir)/tests $(CHECK_CFLAGS)
 LDADD = libnatsd.a $(CONFUSE_LIBS) $(CHECK_LIBS) -lm -lpthread
 
+if HAVE_CHECK
 unit_tests = \
 	%D%/unit/test_bell \
 	%D%/unit/test_buf \

@@ -222,6 +222,7 @@ check_descriptors(const struct check *c, uint32_t n)
 {
 	const struct conf *conf = c->conf;
 	uint64_t need = (conf->max_connections + n - 1) / n + WORKER_FDS + n;
+	unsigned i = opt_index(find("max_connections"));
 	struct rlimit rl;
 
 	if (!is_good(c, "max_connections") || conf->max_connections == 0)
@@ -234,8 +235,8 @@ check_descriptors(const struct check *c, uint32_t n)
 		    conf->max_connections, (unsigned long long)need, n);
 		return;
 	}
-	/* root may raise the limit */
-	if (geteuid() == 0 || getrlimit(RLIMIT_NOFILE, &rl) == -1 ||
+	/* root may raise the limit; nobody has asked for the default */
+	if (geteuid() == 0 || c->conf->opt_line[i] == 0 || getrlimit(RLIMIT_NOFILE, &rl) == -1 ||
 	    rl.rlim_max == RLIM_INFINITY || rl.rlim_max >= need)
 		return;
 	complain(c, true, "max_connections", "found %u; this needs %llu "

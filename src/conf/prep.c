@@ -180,8 +180,7 @@ skip_block_comment(struct scan *scan)
 			return -1;
 	}
 	return fail(scan, start,
-	    "comment is not closed: found the end of the file, "
-	    "expected */");
+	    "comment is not closed: found the end of the file, expected */");
 }
 
 /* Length of the ${...} at p, or 0 if it does not end on its line. */
@@ -208,8 +207,8 @@ check_variable(struct scan *scan, const char *p, size_t *lenp)
 
 	if (len == 0)
 		return fail(scan, scan->line,
-		    "found \"${\" without a closing brace on "
-		    "its line, expected ${NAME} or ${NAME:-default}");
+		    "found \"${\" without a closing brace on its line, "
+		    "expected ${NAME} or ${NAME:-default}");
 	while (isalnum((unsigned char)p[2 + n]) || p[2 + n] == '_')
 		n++;
 	if (n == 0 || n >= sizeof name || isdigit((unsigned char)p[2]) ||
@@ -221,8 +220,8 @@ check_variable(struct scan *scan, const char *p, size_t *lenp)
 	name[n] = '\0';
 	if (p[2 + n] == '}' && getenv(name) == NULL)
 		fail(scan, scan->line,
-		    "environment variable %s is not set; set it, or "
-		    "write ${%s:-default}",
+		    "environment variable %s is not set; set it, or write "
+		    "${%s:-default}",
 		    name, name);
 	*lenp = len;
 	return 0;
@@ -257,9 +256,9 @@ check_escape(struct scan *scan, const char *p, size_t *lenp)
 	return 0;
 bad:
 	return fail(scan, scan->line,
-	    "found the escape %.*s in a string, expected an "
-	    "octal one from \\1 to \\377 or a hexadecimal one from \\x01 to "
-	    "\\xff; write \\\\ for a backslash",
+	    "found the escape %.*s in a string, expected an octal one from "
+	    "\\1 to \\377 or a hexadecimal one from \\x01 to \\xff; write "
+	    "\\\\ for a backslash",
 	    n < 2 ? 2 : n > 16 ? 16 : (int)n, p);
 }
 
@@ -299,8 +298,8 @@ take_string(struct scan *scan)
 			return -1;
 	if (scan->p == scan->end || *scan->p == '\n')
 		return fail(scan, start,
-		    "string is not closed: found the end "
-		    "of the line, expected %c",
+		    "string is not closed: found the end of the line, "
+		    "expected %c",
 		    quote);
 	if (copy(scan, 1) == -1)
 		return -1;
@@ -323,8 +322,8 @@ fail_word(struct scan *scan, char c)
 		    c);
 	if (c == '"' || c == '\'')
 		return fail(scan, scan->line,
-		    "found a quote right behind a word; write the whole value "
-		    "in quotes");
+		    "found a quote right behind a word; write the whole "
+		    "value in quotes");
 	return fail(scan, scan->line,
 	    "found the control character 0x%02x, expected text",
 	    (unsigned char)c);
@@ -396,8 +395,7 @@ close_brace(struct scan *scan)
 		    "found '%c' without an opening '%c'", *scan->p, want);
 	if (scan->brace[n - 1].c != want)
 		return fail(scan, scan->line,
-		    "found '%c', expected the end of the '%c' "
-		    "of line %u",
+		    "found '%c', expected the end of the '%c' of line %u",
 		    *scan->p, scan->brace[n - 1].c, scan->brace[n - 1].line);
 	scan->nbraces--;
 	return 0;
@@ -551,8 +549,8 @@ maybe_include(struct scan *scan)
 		return 0;
 	if (t[2].kind != PREP_STRING || t[3].kind != ')')
 		return fail(scan, scan->line,
-		    "include: found %.*s, expected a file "
-		    "name in quotes; write include(\"file\")",
+		    "include: found %.*s, expected a file name in quotes; "
+		    "write include(\"file\")",
 		    (int)t[2].len, prep_text(prep, n - 2));
 	return include(scan, n - 4);
 }
@@ -580,8 +578,7 @@ take_next(struct scan *scan)
 		if (rc == 0 && scan->p < scan->end && !ends_word(*scan->p) &&
 		    *scan->p != '#' && *scan->p != '/')
 			return fail(scan, scan->line,
-			    "found text right behind a "
-			    "closing quote");
+			    "found text right behind a closing quote");
 	} else if (c == '+' && next == '=')
 		rc = push_token(scan, PREP_APPEND, 2) == -1 ? -1 :
 							      copy(scan, 2);
@@ -604,8 +601,7 @@ scan_text(struct scan *scan)
 	if (scan->nbraces == 0)
 		return break_line(scan, scan->line);
 	return fail(scan, scan->brace[scan->nbraces - 1].line,
-	    "'%c' is not closed: found the end of the file, "
-	    "expected '%c'",
+	    "'%c' is not closed: found the end of the file, expected '%c'",
 	    scan->brace[scan->nbraces - 1].c,
 	    scan->brace[scan->nbraces - 1].c == '{' ? '}' : ')');
 }
@@ -653,8 +649,7 @@ read_file(struct report *report, const char *path, const struct scan *parent,
 	error = errno;
 	if (parent == NULL)
 		report_add(report, false, 0,
-		    "%s: cannot read the "
-		    "configuration: %s",
+		    "%s: cannot read the configuration: %s",
 		    path, read_error(error));
 	else
 		fail(parent, parent->line, "include: cannot read %s: %s", path,
@@ -681,8 +676,8 @@ check_limits(const struct scan *parent)
 {
 	if (parent->depth == PREP_DEPTH_MAX)
 		return fail(parent, parent->line,
-		    "include: nested more than %d deep; "
-		    "does a file include itself?",
+		    "include: nested more than %d deep; does a file include "
+		    "itself?",
 		    PREP_DEPTH_MAX);
 	if (parent->prep->nfiles == PREP_FILES_MAX)
 		return fail(parent, parent->line, "include: more than %d files",

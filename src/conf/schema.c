@@ -301,12 +301,15 @@ explain_unknown(enum opt_section section, const char *name, uint32_t i,
 static bool
 is_secret_near(uint32_t i)
 {
+	const struct prep *prep = parse.prep;
 	uint32_t j;
 
-	for (j = i > 3 ? i - 3 : 0; j <= i && j < parse.prep->ntokens; j++)
-		if (prep_is(parse.prep, j, "password") ||
-		    prep_is(parse.prep, j, "pass") ||
-		    prep_is(parse.prep, j, "token"))
+	if (i >= prep->ntokens)
+		return true; /* unclear, so say less */
+	for (j = i > 3 ? i - 3 : 0; j <= i; j++)
+		if (prep->tokens[j].line == prep->tokens[i].line &&
+		    (prep_is(prep, j, "password") || prep_is(prep, j, "pass") ||
+			prep_is(prep, j, "token")))
 			return true;
 	return false;
 }
@@ -318,8 +321,10 @@ on_unknown(const cfg_t *cfg, const char *name)
 	uint32_t line = (uint32_t)cfg->line;
 	uint32_t i = find_statement(name, line);
 
-	if (is_secret_near(i) && kind_at(i + 1) != '=' &&
-	    strchr(name, ':') == NULL)
+	if (i < parse.prep->ntokens && is_secret_near(i) &&
+	    kind_at(i + 1) != '=' &&
+	    strchr(name, ':') == NULL &&
+	    !hint_unsupported(section_of(cfg), name))
 		fixed_error(line, "found more text behind a secret; write the "
 		    "whole value in quotes");
 	else

@@ -296,6 +296,15 @@ listen_unix(struct opening *o)
 	return 0;
 }
 
+/* A host without IPv6 has no "::1", which nobody has asked for by name. */
+static bool
+may_lack(const struct opening *o)
+{
+	return o->conf->listen_defaulted && o->set->n > 0 &&
+	    (o->last_errno == EADDRNOTAVAIL ||
+		o->last_errno == EAFNOSUPPORT);
+}
+
 int
 listen_open(struct listen_set *set, const struct conf *conf, char *err,
     size_t errlen)
@@ -308,8 +317,13 @@ listen_open(struct listen_set *set, const struct conf *conf, char *err,
 	memset(set, 0, sizeof *set);
 	for (i = 0; i < conf->nlisten && status == 0; i++) {
 		o.cl = &conf->listen[i];
+		o.last_errno = 0;
 		status = o.cl->kind == CONF_LISTEN_UNIX ? listen_unix(&o) :
 							  listen_tcp(&o);
+		if (status == -1 && may_lack(&o)) {
+			log_debug("%s", err);
+			status = 0;
+		}
 	}
 	if (status == 0 && set->n == 0) {
 		snprintf(err, errlen, "nothing to listen on is configured");

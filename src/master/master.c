@@ -416,6 +416,24 @@ finish(struct master *m)
 	mlog_close();
 }
 
+static void
+free_master(struct master *m)
+{
+	uint32_t i;
+
+	for (i = 0; i < SLOTS_MAX; i++) {
+		fd_close(&m->child[i].chan.fd);
+		fd_close(&m->child[i].log.fd);
+	}
+	fd_close(&m->snapshot_fd);
+	fd_close(&m->signals.fd);
+	zones_destroy(&m->zones);
+	loop_fini(&m->loop);
+	fd_close(&m->daemon_fd);
+	explicit_bzero(&m->conf, sizeof m->conf);
+	free(m);
+}
+
 static int
 run(struct master *m)
 {
@@ -428,6 +446,29 @@ run(struct master *m)
 	return m->exit_status;
 }
 
+/* From the first message in the log to the last. */
+static int
+live(struct master *m, const struct master_warnings *warnings)
+{
+	int status = EXIT_FAILED;
+
+	if (signals_block() == -1 || open_log(m) == -1)
+		return status;
+	set_workers(m);
+	if (info_new_server_id(m->server_id) == -1)
+		fail("no random numbers for the server id");
+	else {
+		log_start(m, warnings);
+		if (start(m) == 0)
+			status = run(m);
+		if (status == EXIT_OK && !m->ready)
+			daemon_tell(m->daemon_fd, "stopped before it was "
+			    "ready");
+	}
+	finish(m);
+	return status;
+}
+
 int
 master_main(const struct options *opt, const struct conf *conf,
     const char *program, const struct master_warnings *warnings)
@@ -435,24 +476,12 @@ master_main(const struct options *opt, const struct conf *conf,
 	struct master *m = new_master(opt, conf, program);
 	int status = EXIT_FAILED;
 
-	if (opt->daemonize) {
-		if ((m->daemon_fd = daemon_detach()) == -1) {
-			fprintf(stderr, "natsd: cannot detach: %s\n",
-			    strerror(errno));
-			return EXIT_FAILED;
-		}
-		m->detached = true;
-	}
-	if (signals_block() == -1 || open_log(m) == -1)
-		return EXIT_FAILED;
-	set_workers(m);
-	if (info_new_server_id(m->server_id) == -1) {
-		fail("no random numbers for the server id");
-		return EXIT_FAILED;
-	}
-	log_start(m, warnings);
-	if (start(m) == 0)
-		status = run(m);
-	finish(m);
+	m->detached = opt->daemonize;
+	if (m->detached && (m->daemon_fd = daemon_detach()) == -1)
+		fprintf(stderr, "natsd: cannot detach: %s\n",
+		    strerror(errno));
+	else
+		status = live(m, warnings);
+	free_master(m);
 	return status;
 }

@@ -185,6 +185,12 @@ fail(struct parse *p, const char *fmt, ...)
 	return -1;
 }
 
+static bool
+is_text(const struct flag *f)
+{
+	return f->kind == KIND_TEXT || f->kind == KIND_SECRET;
+}
+
 static const struct flag *
 find_flag(const char *name, size_t len)
 {
@@ -292,9 +298,10 @@ set_value(struct parse *p, const struct flag *f, char *value)
 {
 	char *member = (char *)p->o + f->off;
 
-	if (f->kind != KIND_TEXT && f->kind != KIND_SECRET)
+	if (!is_text(f))
 		return set_number(p, f, value, (int64_t *)member);
-	*(const char **)member = mem_strdup_or_die(value);
+	free(*(char **)member);
+	*(char **)member = mem_strdup_or_die(value);
 	if (f->kind == KIND_SECRET && *value != '\0') {
 		explicit_bzero(value, strlen(value));
 		value[0] = 'x';
@@ -364,6 +371,23 @@ options_parse(int argc, char **argv, struct options *o, char *err,
 	if (o->signal != NULL && o->mode == OPTIONS_RUN)
 		o->mode = OPTIONS_SIGNAL;
 	return 0;
+}
+
+void
+options_fini(struct options *o)
+{
+	char **member;
+	size_t i;
+
+	for (i = 0; i < NFLAGS; i++) {
+		if (!is_text(&flags[i]))
+			continue;
+		member = (char **)((char *)o + flags[i].off);
+		if (*member != NULL && flags[i].kind == KIND_SECRET)
+			explicit_bzero(*member, strlen(*member));
+		free(*member);
+		*member = NULL;
+	}
 }
 
 const char *

@@ -31,20 +31,24 @@ enum options_mode {
 
 struct options {
 	enum options_mode mode;
-	const char *config; /* NULL: not given */
+	const char *config; /* NULL: not given; all strings are copies */
 	const char *signal; /* text of --signal */
 	bool quiet;
 	bool daemonize;
 	int version_count; /* times --version was given */
-	struct conf_override over; /* strings are copies, never freed */
+	struct conf_override over;
 };
 
 /*
  * Reads the command line; secrets in argv are overwritten.  0, or -1 with a
- * text for the user in err (exit status EXIT_USAGE).
+ * text for the user in err (exit status EXIT_USAGE).  Either way the caller
+ * ends with options_fini().
  */
 int options_parse(int argc, char **argv, struct options *o, char *err,
     size_t errlen);
+
+/* Frees the strings and sets them to NULL. */
+void options_fini(struct options *o);
 
 /* The file to read: that of -c, else the built-in one if there is one, else
  * NULL. */

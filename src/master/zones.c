@@ -12,6 +12,7 @@
 
 #include "master/zones.h"
 
+#include "base/fdutil.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -170,6 +171,27 @@ zones_create(struct zones *z, const struct conf *conf, uint32_t nworkers,
 		return -1;
 	}
 	return 0;
+}
+
+void
+zones_destroy(struct zones *z)
+{
+	uint32_t i, n = z->geo.nslots;
+
+	if (n == 0)
+		return; /* never begun */
+	zone_unmap(&z->control_map);
+	zone_close(&z->control);
+	for (i = 0; i < n; i++) {
+		zone_unmap(&z->own_map[i]);
+		zone_close(&z->own[i]);
+		zone_close(&z->index[i]);
+		fd_close(&z->bell[i]);
+	}
+	for (i = 0; z->ring != NULL && i < n * n; i++)
+		zone_close(&z->ring[i]);
+	free(z->ring);
+	forget_all(z);
 }
 
 static void

@@ -38,6 +38,9 @@ uint32_t zones_descriptors(uint32_t nworkers);
 int zones_create(struct zones *z, const struct conf *conf, uint32_t nworkers,
     char *err, size_t errlen);
 
+/* Unmaps and closes all; also what zones_create() has left half done. */
+void zones_destroy(struct zones *z);
+
 /* Gives back all pages behind the heads of a dead slot's index, own and
  * outgoing ring zones. */
 void zones_clear_slot(struct zones *z, slotno slot);

@@ -13,8 +13,10 @@
 
 /* A reader that has taken nothing for so long holds back nobody. */
 #define STALL_PROGRESS_MS 100
+/* Each delivery holds its publisher back, up to a limit for one read(). */
 #define STALL_MS 2
 #define STALL_FULL_MS 5
+#define STALL_READ_MS 10
 /* Fixed-size copies: what is shorter is copied with what stands behind it. */
 #define COPY_SHORT 32
 #define COPY_MEDIUM OUT_SLACK
@@ -105,7 +107,8 @@ room_pending(struct worker *w, struct client *c, size_t n)
 /* Above 3/4 the publisher is held back, or loses the message if the
  * configuration says so; false: do not queue. */
 static bool
-stall_check(struct worker *w, struct client *c, struct msg *m, size_t n)
+stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
+    uint32_t count)
 {
 	uint64_t after = c->out.bytes + n, max = w->conf.max_pending;
 	uint32_t ms;
@@ -120,8 +123,11 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n)
 	if (w->now_ms - c->last_progress_ms > STALL_PROGRESS_MS)
 		return true;
 	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
-	if (ms > m->stall_ms)
-		m->stall_ms = ms;
+	if (count < STALL_READ_MS)
+		ms *= count;
+	m->stall_ms += ms < STALL_READ_MS ? ms : STALL_READ_MS;
+	if (m->stall_ms > STALL_READ_MS)
+		m->stall_ms = STALL_READ_MS;
 	if (c->score != NULL)
 		score_add(&c->score->stalls, 1);
 	return true;
@@ -189,7 +195,7 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 	while (done < n) {
 		k = n - done < most ? n - done : (uint32_t)most;
 		if (!room_pending(w, c, k * unit) ||
-		    !stall_check(w, c, m, k * unit))
+		    !stall_check(w, c, m, k * unit, k))
 			return done;
 		if (sh->body_len >= WORKER_LARGE) {
 			k = 1;

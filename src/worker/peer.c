@@ -6,6 +6,7 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <string.h>
 
 #include "proc/chan.h"
@@ -47,8 +48,15 @@ peer_attach(struct worker *w, const struct heritage *h)
 		p->slot = s;
 		if (s == w->self)
 			continue;
-		if (attach_rings(w, h, p) != 0)
-			return -1;
+		if (attach_rings(w, h, p) != 0) {
+			/* Its predecessor may have spoiled it: we do without
+			 * this one. */
+			if (errno != EPROTO)
+				return -1;
+			log_warnx("ring between workers %u and %u makes no "
+			    "sense: not used", w->self, s);
+			continue;
+		}
 		bell_attach(&p->bell, h->bell[s], w->peer_own[s]);
 		buf_init(&p->outbox, p->tx.size);
 		buf_init(&p->assembly, ASSEMBLY_MAX);
@@ -148,6 +156,8 @@ peer_broken(struct worker *w, slotno slot, const char *what)
 	w->matcher.view++;
 	if (slot == w->self)
 		return;
+	/* What it has left in its ring is skipped when its successor comes. */
+	(void)ring_rx_break(&p->rx);
 	forget(w, p);
 	if ((w->complained & BIT(slot)) == 0 && chan_send(w->chan.fd,
 	    CHAN_COMPLAINT, slot, what, strlen(what), -1) == 0)
@@ -491,11 +501,19 @@ peer_publish(struct worker *w)
 	w->dirty = 0;
 }
 
-/* Half of the ring, and room for what did not fit. */
+/* Half of the ring, and room for what did not fit; or it is broken and
+ * nobody waits for it any more. */
 static bool
-has_space(struct peer *p)
+has_space(struct worker *w, struct peer *p)
 {
-	return ring_tx_half_free(&p->tx) && ring_tx_fits(&p->tx, p->need);
+	bool space = ring_tx_half_free(&p->tx) &&
+	    ring_tx_fits(&p->tx, p->need);
+
+	if (p->tx.broken) {
+		peer_broken(w, p->slot, "its position in our ring");
+		return true;
+	}
+	return space;
 }
 
 bool
@@ -505,7 +523,7 @@ peer_ready(struct worker *w, slotno slot)
 
 	if ((w->usable & BIT(slot)) == 0)
 		return true;
-	return p->big == NULL && p->outbox.len == 0 && has_space(p);
+	return p->big == NULL && p->outbox.len == 0 && has_space(w, p);
 }
 
 bool
@@ -518,7 +536,7 @@ peer_want_space(struct worker *w)
 	for (; set != 0; set &= set - 1) {
 		p = &w->peer[__builtin_ctzll(set)];
 		ring_tx_want(&p->tx);
-		if (has_space(p))
+		if (has_space(w, p))
 			ready |= BIT(p->slot);
 	}
 	return ready != 0;

@@ -59,6 +59,9 @@ static const struct {
 	    "1: http: not supported by natsd" },
 	{ "authorization { users a { password = b } }",
 	    "1: authorization.users: not supported by natsd" },
+	{ "authorization { token = a\n foo bar { }\n users x { } }",
+	    "2: found \"foo\", expected an option of natsd.conf(5)\n"
+	    "3: authorization.users: not supported by natsd" },
 	{ "password = x", "1: found \"password\", expected an option; it "
 	    "belongs into authorization { ... }" },
 	{ "authorization { port = 5 }",

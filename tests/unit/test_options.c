@@ -39,6 +39,7 @@ teardown(void)
 {
 	int i;
 
+	options_fini(&o);
 	for (i = 0; i <= ARGS_MAX; i++) {
 		free(argv[i]);
 		argv[i] = NULL;
