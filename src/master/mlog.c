@@ -37,17 +37,24 @@ kind_of(const struct conf *conf, bool detached)
 	}
 }
 
+/* What keeps us from starting, for whoever has started us. */
+static void
+tell_starter(enum log_level lvl, const char *text)
+{
+	if (!starting || lvl > LOG_LVL_ERR)
+		return;
+	if (start_fd != -1)
+		daemon_tell(start_fd, text);
+	else if (target_kind != LOG_TARGET_STDERR)
+		dprintf(STDERR_FILENO, "natsd: %s\n", text);
+}
+
 static void
 sink(void *ctx, enum log_level lvl, const char *role, int pid,
     const char *text, size_t len)
 {
 	(void)ctx;
-	if (starting && lvl == LOG_LVL_FATAL) {
-		if (start_fd != -1)
-			daemon_tell(start_fd, text);
-		else if (target_kind != LOG_TARGET_STDERR)
-			dprintf(STDERR_FILENO, "natsd: %s\n", text);
-	}
+	tell_starter(lvl, text);
 	log_target_write(target, lvl, role, pid, text, len);
 }
 
@@ -146,6 +153,7 @@ void
 mlog_write(enum log_level lvl, const char *role, int pid, const char *text,
     size_t len)
 {
+	tell_starter(lvl, text);
 	log_target_write(target, lvl, role, pid, text, len);
 }
 

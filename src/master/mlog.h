@@ -30,8 +30,8 @@ void mlog_chown(const struct conf *conf, const char *user);
 /* Opens the file anew (after logrotate) and logs how that went. */
 void mlog_reopen(void);
 
-/* While the daemon starts, fatal events are also told to the waiting process
- * (fd of daemon_detach(), or -1) and to stderr; until mlog_started(). */
+/* While the daemon starts, until mlog_started(), errors are also told to the
+ * waiting process (fd of daemon_detach()) or, without one, to stderr. */
 void mlog_starting(int daemon_fd);
 void mlog_started(void);
 

@@ -163,6 +163,48 @@ log_death(const struct child *c, int status, uint64_t connections,
 	    c->slot, (int)c->pid, cause, connections, next);
 }
 
+enum verdict { GO_ON, GIVE_UP_LOOP, GIVE_UP_START, GIVE_UP_NONE_LEFT };
+
+static enum verdict
+judge(const struct place *p, bool looping)
+{
+	if (looping)
+		return GIVE_UP_LOOP;
+	if (!p->m->ready && (p->retired || p->deaths >= MASTER_START_DEATHS))
+		return GIVE_UP_START;
+	return places_left(p->m) == 0 ? GIVE_UP_NONE_LEFT : GO_ON;
+}
+
+static void
+format_next(char *out, size_t outlen, const struct place *p,
+    enum verdict verdict, uint64_t delay)
+{
+	if (p->retired)
+		snprintf(out, outlen, "not restarting: it asked for it");
+	else if (verdict != GO_ON)
+		snprintf(out, outlen, "not restarting");
+	else if (delay > 0)
+		snprintf(out, outlen, "restarting in %u s",
+		    (unsigned)(delay / 1000));
+	else
+		snprintf(out, outlen, "restarting");
+}
+
+static void
+give_up(struct place *p, enum verdict verdict, slotno slot)
+{
+	if (verdict == GIVE_UP_LOOP)
+		log_at(LOG_LVL_FATAL, "crash loop: worker place %u has died "
+		    "%d times within %d seconds, giving up", p->index,
+		    MASTER_LOOP_DEATHS, MASTER_LOOP_MS / 1000);
+	else if (verdict == GIVE_UP_START)
+		log_at(LOG_LVL_FATAL, "worker %u does not start; see the "
+		    "messages before", slot);
+	else
+		log_at(LOG_LVL_FATAL, "no worker is left, giving up");
+	master_stop(p->m, 1);
+}
+
 /* What the death of its process means for the place and for the daemon. */
 static void
 mourn(struct child *c, int status, uint64_t connections)
@@ -170,36 +212,20 @@ mourn(struct child *c, int status, uint64_t connections)
 	struct master *m = c->m;
 	struct place *p = &m->place[c->place];
 	uint64_t now = loop_now(&m->loop), delay;
-	bool looping = count_death(p, now);
-	char next[64] = "restarting";
+	enum verdict verdict;
+	char next[64];
 
-	delay = spawn_backoff_ms(p, now - c->born_ms);
 	p->retired = WIFEXITED(status) &&
 	    WEXITSTATUS(status) == HERITAGE_EXIT_NO_RESPAWN;
-	if (p->retired)
-		snprintf(next, sizeof next, "not restarting: it asked for it");
-	else if (looping)
-		snprintf(next, sizeof next, "not restarting");
-	else if (delay > 0)
-		snprintf(next, sizeof next, "restarting in %u s",
-		    (unsigned)(delay / 1000));
+	verdict = judge(p, count_death(p, now));
+	delay = spawn_backoff_ms(p, now - c->born_ms);
+	format_next(next, sizeof next, p, verdict, delay);
 	log_death(c, status, connections, next);
-	if (looping) {
-		log_at(LOG_LVL_FATAL, "crash loop: worker place %u has died "
-		    "%d times within %d seconds, giving up", p->index,
-		    MASTER_LOOP_DEATHS, MASTER_LOOP_MS / 1000);
-		master_stop(m, 1);
-	} else if (!m->ready &&
-	    (p->retired || p->deaths >= MASTER_START_DEATHS)) {
-		log_at(LOG_LVL_FATAL, "worker %u does not start; see the "
-		    "messages before", c->slot);
-		master_stop(m, 1);
-	} else if (places_left(m) == 0) {
-		log_at(LOG_LVL_FATAL, "no worker is left, giving up");
-		master_stop(m, 1);
-	} else if (delay == 0)
+	if (verdict != GO_ON)
+		give_up(p, verdict, c->slot);
+	else if (delay == 0)
 		spawn_place(p);
-	else
+	else if (!p->retired)
 		(void)loop_timer_set(&m->loop, &p->timer, now + delay);
 }
 

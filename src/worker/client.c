@@ -390,12 +390,11 @@ client_timer(struct loop_timer *t)
 void
 client_stall(struct worker *w, struct client *c, uint32_t ms)
 {
-	uint64_t until = w->now_ms + ms;
-
 	if (c->state != CLIENT_OPEN)
 		return;
-	if (until > c->stall_until_ms)
-		c->stall_until_ms = until;
+	if (c->stall_until_ms < w->now_ms)
+		c->stall_until_ms = w->now_ms;
+	c->stall_until_ms += ms;
 	if (!client_listed(c, LIST_STALLED))
 		score_add(&w->score->stalled_clients, 1);
 	client_list_del(w, c, LIST_READY);

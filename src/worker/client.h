@@ -97,6 +97,7 @@ struct client {
 	uint64_t stall_until_ms;
 	uint64_t last_in_ms; /* what counts as activity for pings */
 	uint64_t last_progress_ms; /* the socket took something */
+	int kernel_queue; /* bytes in its send queue when last looked at */
 	uint64_t wait_since_ms;
 	uint64_t ping_sent_ns;
 	uint64_t rtt_at_ms;

@@ -5,6 +5,10 @@
  */
 #include <config.h>
 
+#include <sys/ioctl.h>
+
+#include <linux/sockios.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -104,6 +108,32 @@ room_pending(struct worker *w, struct client *c, size_t n)
 	return false;
 }
 
+/* Bytes that the kernel holds for the peer. */
+static int
+kernel_queue(const struct client *c)
+{
+	int n;
+
+	return ioctl(c->lfd.fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}
+
+/* Does it read?  The socket says that there is room only now and then: what
+ * the kernel still holds tells it sooner. */
+static bool
+reads(struct worker *w, struct client *c)
+{
+	int n;
+
+	if (w->now_ms - c->last_progress_ms <= STALL_PROGRESS_MS)
+		return true;
+	n = kernel_queue(c);
+	if (n >= c->kernel_queue)
+		return false;
+	c->kernel_queue = n;
+	c->last_progress_ms = w->now_ms;
+	return true;
+}
+
 /* Above 3/4 the publisher is held back, or loses the message if the
  * configuration says so; false: do not queue. */
 static bool
@@ -120,7 +150,7 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 		return c->state == CLIENT_OPEN;
 	if (w->conf.no_fast_producer_stall)
 		return false;
-	if (w->now_ms - c->last_progress_ms > STALL_PROGRESS_MS)
+	if (!reads(w, c))
 		return true;
 	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
 	if (count < STALL_READ_MS)
@@ -139,6 +169,7 @@ block(struct worker *w, struct client *c)
 {
 	if (!client_listed(c, LIST_BLOCKED))
 		c->last_progress_ms = w->now_ms;
+	c->kernel_queue = kernel_queue(c);
 	c->blocked = true;
 	client_list_add(w, c, LIST_BLOCKED);
 }

@@ -17,6 +17,10 @@
  * references. */
 #define ASSEMBLY_MAX ((size_t)(64u << 20) + (4u << 20))
 
+/* A peer may ask to hold a publisher back for so long at once: a ring full of
+ * reads, each held back as far as one may be (protocol.md 6.2). */
+#define STALL_MAX_MS 1000
+
 /* ---- attach ---------------------------------------------------------- */
 
 static int
@@ -96,6 +100,7 @@ forget(struct worker *w, struct peer *p)
 }
 
 static void drain(struct worker *w, struct peer *p);
+static void send_stall(struct worker *w, struct peer *p);
 
 static void
 peer_gone(struct worker *w, struct peer *p)
@@ -216,7 +221,8 @@ take_stall(struct worker *w, const uint8_t *rec, uint32_t len)
 	memcpy(&r, rec, sizeof r);
 	c = client_find(w, r.origin_line, r.origin_num);
 	if (c != NULL)
-		client_stall(w, c, r.stall_ms < 10 ? r.stall_ms : 10);
+		client_stall(w, c, r.stall_ms < STALL_MAX_MS ? r.stall_ms :
+		    STALL_MAX_MS);
 	return 0;
 }
 
@@ -259,7 +265,6 @@ drain(struct worker *w, struct peer *p)
 
 	if (p->broken)
 		return;
-	p->stalled = false;
 	st = ring_rx_look(&p->rx, &limit);
 	while (st == RING_OK) {
 		st = ring_rx_next(&p->rx, limit, &rec, &len, &kind);
@@ -267,6 +272,7 @@ drain(struct worker *w, struct peer *p)
 		    kind) != 0)
 			st = RING_BROKEN;
 	}
+	send_stall(w, p);
 	if (st == RING_BROKEN)
 		peer_broken(w, p->slot, "a record in its ring");
 	if (ring_rx_release(&p->rx))
@@ -370,30 +376,38 @@ peer_send_refused(struct worker *w, const struct msg *m, uint32_t nslots)
 	buf_fini(&b);
 }
 
-void
-peer_send_stall(struct worker *w, const struct msg_origin *to,
-    uint32_t stall_ms)
+static void
+send_stall(struct worker *w, struct peer *p)
 {
+	const struct msg_origin *to = &p->stall_to;
 	struct rec_stall_shm r;
-	struct peer *p;
 
-	if (to->slot >= w->nslots || to->slot == w->self)
+	if (p->stall_ms == 0)
 		return;
-	p = &w->peer[to->slot];
-	if (p->incarnation != to->incarnation || (p->stalled &&
-	    p->stalled_line == to->line && p->stalled_num == to->num))
-		return;
-	p->stalled = true;
-	p->stalled_line = to->line;
-	p->stalled_num = to->num;
 	memset(&r, 0, sizeof r);
 	r.head.len = sizeof r;
 	r.head.kind = RECORD_STALL;
 	r.target = to->incarnation;
 	r.origin_line = to->line;
 	r.origin_num = to->num;
-	r.stall_ms = stall_ms;
-	(void)peer_send(w, to->slot, &r, sizeof r);
+	r.stall_ms = p->stall_ms;
+	p->stall_ms = 0;
+	if (to->slot < w->nslots && to->slot != w->self &&
+	    w->peer[to->slot].incarnation == to->incarnation)
+		(void)peer_send(w, to->slot, &r, sizeof r);
+}
+
+void
+peer_stall(struct worker *w, slotno from, const struct msg_origin *to,
+    uint32_t stall_ms)
+{
+	struct peer *p = &w->peer[from];
+
+	if (p->stall_to.slot != to->slot || p->stall_to.line != to->line ||
+	    p->stall_to.num != to->num)
+		send_stall(w, p);
+	p->stall_to = *to;
+	p->stall_ms += stall_ms;
 }
 
 void

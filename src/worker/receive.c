@@ -254,7 +254,6 @@ receive_msg(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 {
 	struct received x;
 
-	(void)from;
 	if (take_apart(rec, len, &x) != 0)
 		return -1;
 	fill_msg(&x);
@@ -264,6 +263,6 @@ receive_msg(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 	score_add(&w->score->ring_msgs_in, x.r.count);
 	receive_runs(w, &x);
 	if (x.m.stall_ms > 0)
-		peer_send_stall(w, &x.m.from, x.m.stall_ms);
+		peer_stall(w, from, &x.m.from, x.m.stall_ms);
 	return 0;
 }
