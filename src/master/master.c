@@ -216,8 +216,8 @@ open_files(struct master *m)
 	char err[ERR_MAX];
 
 	if (m->conf.ports_file_dir[0] != '\0' &&
-	    portsfile_write(&m->portsfile, m->conf.ports_file_dir, m->program,
-		&m->listeners, err, sizeof err) == -1)
+	    portsfile_open(&m->portsfile, m->conf.ports_file_dir, m->program,
+		err, sizeof err) == -1)
 		return fail(err);
 	return 0;
 }
@@ -325,7 +325,12 @@ start(struct master *m)
 void
 master_ready(struct master *m)
 {
+	char err[ERR_MAX];
+
 	m->ready = true;
+	if (portsfile_fill(&m->portsfile, &m->listeners, err, sizeof err) ==
+	    -1)
+		log_err("%s", err);
 	log_notice("Server is ready");
 	mlog_started();
 	daemon_ready(&m->daemon_fd);

@@ -28,6 +28,7 @@ enum kind {
 	KIND_SECRET, /* the same, overwritten in argv */
 	KIND_PORT, /* int64_t, -1 to 65535 */
 	KIND_COUNT, /* int64_t */
+	KIND_WORKERS, /* int64_t, 0 to CONF_WORKERS_MAX */
 	KIND_SIZE, /* int64_t, with a suffix */
 	KIND_BOOL, /* bool */
 	KIND_TRISTATE, /* int: -1 = not given */
@@ -88,7 +89,7 @@ static const struct flag flags[] = {
 	    KIND_BOOL, GROUP_PROCESS, 0 },
 	{ { "w", "workers" }, "n",
 	    "worker processes, 0 = one per usable CPU (default: 0)",
-	    OVER(workers), KIND_COUNT, GROUP_PROCESS, 0 },
+	    OVER(workers), KIND_WORKERS, GROUP_PROCESS, 0 },
 	{ { "u", "run_as" }, "user[:group]",
 	    "identity after start as root (default: natsd)", OVER(run_as),
 	    KIND_TEXT, GROUP_PROCESS, 0 },
@@ -241,6 +242,19 @@ parse_bool(const char *s)
 	return -1;
 }
 
+static bool
+in_range(enum kind kind, int64_t n)
+{
+	switch (kind) {
+	case KIND_PORT:
+		return n >= -1 && n <= 65535;
+	case KIND_WORKERS:
+		return n >= 0 && n <= CONF_WORKERS_MAX;
+	default:
+		return n >= 0 && n <= INT32_MAX;
+	}
+}
+
 static int
 set_number(struct parse *p, const struct flag *f, const char *value,
     int64_t *out)
@@ -259,8 +273,7 @@ set_number(struct parse *p, const struct flag *f, const char *value,
 	if (num_parse_i64(value, &n) == -1)
 		return fail(p, "invalid value \"%s\" for flag -%s: not a "
 		    "number", value, name);
-	if (f->kind == KIND_PORT ? n < -1 || n > 65535 :
-				   n < 0 || n > INT32_MAX)
+	if (!in_range(f->kind, n))
 		return fail(p, "invalid value \"%s\" for flag -%s: out of "
 		    "range", value, name);
 	*out = n;

@@ -74,48 +74,40 @@ format_text(struct buf *buf, const struct listen_set *set)
 	return buf_append(buf, "]}\n", 3);
 }
 
-/* Writes aside and renames: nobody finds half of it. */
-static int
-write_file(struct portsfile *pf, const struct buf *buf)
-{
-	char temp[sizeof pf->path + 8];
-	int fd;
-
-	snprintf(temp, sizeof temp, "%s.new", pf->path);
-	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-	    0644);
-	if (fd == -1)
-		return -1;
-	if (fd_write_all(fd, buf->data, buf->len) == -1 ||
-	    rename(temp, pf->path) == -1) {
-		fd_close(&fd);
-		(void)unlink(temp);
-		return -1;
-	}
-	pf->fd = fd;
-	return 0;
-}
-
 int
-portsfile_write(struct portsfile *pf, const char *dir, const char *program,
-    const struct listen_set *set, char *err, size_t errlen)
+portsfile_open(struct portsfile *pf, const char *dir, const char *program,
+    char *err, size_t errlen)
 {
-	struct buf buf;
-	int status = -1;
-
 	pf->fd = -1;
 	if (snprintf(pf->path, sizeof pf->path, "%s/%s_%ld.ports", dir,
 		program, (long)getpid()) >= (int)sizeof pf->path)
 		errno = ENAMETOOLONG;
-	else {
-		buf_init(&buf, PORTSFILE_MAX);
-		if (format_text(&buf, set) == 0)
-			status = write_file(pf, &buf);
-		buf_fini(&buf);
-	}
+	else
+		pf->fd = open(pf->path, O_WRONLY | O_CREAT | O_TRUNC |
+		    O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (pf->fd != -1)
+		return 0;
+	snprintf(err, errlen, "cannot write the ports file \"%s\": %s",
+	    pf->path, strerror(errno));
+	return -1;
+}
+
+int
+portsfile_fill(struct portsfile *pf, const struct listen_set *set, char *err,
+    size_t errlen)
+{
+	struct buf buf;
+	int status = -1;
+
+	if (pf->fd == -1)
+		return 0;
+	buf_init(&buf, PORTSFILE_MAX);
+	if (format_text(&buf, set) == 0)
+		status = fd_write_all(pf->fd, buf.data, buf.len);
 	if (status == -1)
-		snprintf(err, errlen, "cannot write the ports file \"%s\": %s",
-		    pf->path, strerror(errno));
+		snprintf(err, errlen, "cannot write the ports file \"%s\": "
+		    "%s", pf->path, strerror(errno));
+	buf_fini(&buf);
 	return status;
 }
 

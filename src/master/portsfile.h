@@ -15,10 +15,15 @@ struct portsfile {
 	char path[2048];
 };
 
-/* Writes it whole into dir; 0, or -1 with a text in err. */
-int portsfile_write(struct portsfile *pf, const char *dir,
-    const char *program, const struct listen_set *set, char *err,
-    size_t errlen);
+/* Makes it, empty, in dir, which may be forbidden ground later; 0, or -1 with a
+ * text in err. */
+int portsfile_open(struct portsfile *pf, const char *dir,
+    const char *program, char *err, size_t errlen);
+
+/* Writes it, at once, when everybody serves: a file with contents says that
+ * the server is ready.  Nothing if there is none.  0, or -1 as above. */
+int portsfile_fill(struct portsfile *pf, const struct listen_set *set,
+    char *err, size_t errlen);
 
 /* Removes the file (empties it where that is forbidden). */
 void portsfile_remove(struct portsfile *pf);

@@ -87,7 +87,7 @@ static void
 look_at_graves(struct master *m)
 {
 	uint64_t delay;
-	bool left = false;
+	bool left = false, closed = false;
 	uint32_t i;
 
 	if (m->stopping)
@@ -95,9 +95,10 @@ look_at_graves(struct master *m)
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		if (!m->grave[i].used)
 			continue;
-		if (look_at_grave(m, &m->grave[i]))
+		if (look_at_grave(m, &m->grave[i])) {
 			close_grave(m, (slotno)i);
-		else
+			closed = true;
+		} else
 			left = true;
 	}
 	if (left) {
@@ -107,7 +108,8 @@ look_at_graves(struct master *m)
 		(void)loop_timer_set(&m->loop, &m->grave_timer,
 		    loop_now(&m->loop) + delay);
 	}
-	spawn_waiting(m);
+	if (closed)
+		spawn_waiting(m);
 }
 
 void

@@ -117,8 +117,10 @@ apply_ports(struct master *m, const struct conf *next)
 		return;
 	portsfile_remove(&m->portsfile);
 	if (next->ports_file_dir[0] != '\0' &&
-	    portsfile_write(&m->portsfile, next->ports_file_dir, m->program,
-		&m->listeners, err, sizeof err) == -1)
+	    (portsfile_open(&m->portsfile, next->ports_file_dir, m->program,
+		err, sizeof err) == -1 ||
+		portsfile_fill(&m->portsfile, &m->listeners, err,
+		    sizeof err) == -1))
 		log_err("%s", err);
 }
 

@@ -207,11 +207,14 @@ spawn_place(struct place *p)
 	if (m->stopping || p->retired)
 		return;
 	slot = slots_find_spare(m->zones.slots);
-	p->waiting = slot == SLOTS_NONE;
-	if (p->waiting) {
-		log_debug("no spare slot for worker place %u yet", p->index);
+	if (slot == SLOTS_NONE) {
+		if (!p->waiting)
+			log_warnx("no slot is spare: the next worker waits "
+			    "until the others have let go of a dead one's");
+		p->waiting = true;
 		return;
 	}
+	p->waiting = false;
 	if (start_child(p, slot) == 0)
 		return;
 	delay = spawn_backoff_ms(p, 0);

@@ -16,7 +16,7 @@ int logpipe_pair(int fds[2]);
 /* Child: make log_*() write there ("dropped N log records" comes first once
  * there is room again). */
 void logpipe_use(int fd);
-/* Master: next record; 1, 0 at end of file, -1/EAGAIN. `text` NUL-terminated. */
+/* Master: next record; 1, 0 at end of file, -1/EAGAIN.  `text` ends in NUL. */
 int logpipe_read(int fd, enum log_level *lvl, char *text, size_t textlen);
 
 #endif

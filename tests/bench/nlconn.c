@@ -25,7 +25,7 @@
 
 #include "nl.h"
 
-#define SPARE_MAX 256
+#define SPARE_MAX 4096
 #define ANY_WORKER (-1)
 #define NL_RELAY_TX (-2)	/* to the relay's port for senders */
 

@@ -187,7 +187,8 @@ END_TEST
 static const char *const bad_values[][2] = {
 	{ "-p", "x" }, { "-p", "" }, { "-p", "65536" }, { "-p", "-2" },
 	{ "-p", "1.5" }, { "-p", "99999999999999999999" }, { "-w", "many" },
-	{ "-w", "-1" }, { "--max_traced_msg_len", "1k" },
+	{ "-w", "-1" }, { "-w", "49" },
+	{ "--max_traced_msg_len", "1k" },
 	{ "--max_traced_msg_len", "-1" }, { "--log_size_limit", "big" },
 	{ "--log_size_limit", "-5" },
 };

@@ -3,6 +3,7 @@
 """PONG as a barrier over all workers, for SUB, UNSUB and PUB."""
 
 import os
+import random
 import sys
 
 sys.dont_write_bytecode = True
@@ -154,6 +155,134 @@ def storm(env):
         b.send(pub(base + b".0") + pub(base + b".999") + PING)
         b.expect(PONG)
         a.expect_nothing()
+
+
+class Model:
+    """What must be delivered, in the plainest words: subscriptions of all
+    clients, with groups, limits and echo."""
+
+    def __init__(self):
+        self.subs = {}  # (client, sid) -> [tokens, group, left]
+
+    def sub(self, client, sid, pattern, group):
+        self.subs.setdefault((client, sid),
+                             [pattern.split(b"."), group, None])
+
+    def unsub(self, client, sid, most=None):
+        if most is None:
+            self.subs.pop((client, sid), None)
+        elif (client, sid) in self.subs:
+            self.subs[client, sid][2] = most
+
+    @staticmethod
+    def matches(pattern, subject):
+        for at, token in enumerate(pattern):
+            if token == b">":
+                return len(subject) > at
+            if at >= len(subject) or token not in (b"*", subject[at]):
+                return False
+        return len(pattern) == len(subject)
+
+    def receivers(self, subject):
+        """(plain keys, group -> keys) that a message concerns"""
+        tokens = subject.split(b".")
+        plain, groups = set(), {}
+        for key, (pattern, group, _) in self.subs.items():
+            if not self.matches(pattern, tokens):
+                continue
+            if group:
+                groups.setdefault(group, set()).add(key)
+            else:
+                plain.add(key)
+        return plain, groups
+
+    def took(self, key):
+        left = self.subs[key][2]
+        if left is not None:
+            self.subs[key][2] = left - 1
+            if left == 1:
+                del self.subs[key]
+
+
+def step(env, model, dice, clients, base):
+    """One random change of the subscriptions, confirmed by a PONG."""
+    number = dice.randrange(len(clients))
+    sid = b"%d" % dice.randint(1, 8)
+    tokens = [dice.choice((b"a", b"b", b"*")) for _ in range(dice.randint(1,
+                                                                      3))]
+    if dice.random() < 0.3:
+        tokens.append(b">")
+    group = dice.choice((None, None, b"g", b"h"))
+    if (number, sid) in model.subs:
+        # a limit only for a fresh subscription: the count starts with it
+        model.unsub(number, sid)
+        lines = b"UNSUB %s\r\n" % sid
+    else:
+        pattern = base + b"." + b".".join(tokens)
+        model.sub(number, sid, pattern, group)
+        lines = b"SUB %s %s%s\r\n" % (pattern, group + b" " if group
+                                      else b"", sid)
+        if dice.random() < 0.3:
+            most = dice.randint(1, 4)
+            model.unsub(number, sid, most)
+            lines += b"UNSUB %s %d\r\n" % (sid, most)
+    clients[number].send(lines)
+    clients[number].expect_nothing()
+
+
+@suite.scenario("random changes over all workers against a plain model")
+def random_model(env):
+    dice = random.Random(env.number)
+    base = env.subj("m")
+    clients = env.each() + env.each()
+    publishers = env.each()
+    model = Model()
+    for turn in range(250):
+        step(env, model, dice, clients, base)
+        # few subjects, so that results of earlier matches are at hand
+        subject = base + b"." + b".".join(
+            dice.choice((b"a", b"b")) for _ in range(dice.randint(1, 3)))
+        publisher = dice.choice(publishers)
+        text = b"%d" % turn
+        plain, groups = model.receivers(subject)
+        publisher.send(pub(subject, text))
+        publisher.expect_nothing()
+        got = []
+        for number, client in enumerate(clients):
+            for one in client.messages():
+                equal((one.subject, one.payload), (subject, text), "message")
+                got.append((number, one.sid))
+        equal(len(got), len(set(got)), "copies for one subscription")
+        check(plain <= set(got), "turn %d, %s: not delivered to %s", turn,
+              subject, plain - set(got))
+        rest = set(got) - plain
+        for group, members in groups.items():
+            equal(len(rest & members), 1,
+                  "turn %d, %s: deliveries to group %s" % (turn, subject,
+                                                           group))
+            rest -= members
+        check(not rest, "turn %d, %s: delivered to %s", turn, subject, rest)
+        for key in got:
+            model.took(key)
+
+
+@suite.scenario("one publisher, one subject, subscribers come and go",
+                pairs=True)
+def hot_subject(env):
+    subject = env.subj()
+    a, b = env.pair()
+    forms = [subject, b"s.*", b"s.>", b"*.%d" % env.number, b">"]
+    for n in range(150):
+        form = forms[n % len(forms)]
+        group = b"q " if n % 3 == 0 else b""
+        b.send(pub(subject, b"before") + PING)
+        b.expect(PONG)
+        a.send(b"SUB %s %s%d\r\n" % (form, group, n) + PING)
+        a.expect(PONG)
+        b.send(pub(subject, b"now") * 3 + PING)
+        b.expect(PONG)
+        a.send(b"UNSUB %d\r\n" % n + PING)
+        a.expect(msg(subject, b"%d" % n, b"now") * 3 + PONG)
 
 
 if __name__ == "__main__":

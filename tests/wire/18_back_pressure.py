@@ -244,5 +244,58 @@ def barriers(env):
     a.expect_nothing()
 
 
+@suite.scenario("the publisher's worker dies inside a large message",
+                conf=SMALL, workers=(2, 4), reference=False)
+def origin_dies(env):
+    server = env.own_server(dict(SMALL, max_payload="16MB"), deaths=True)
+    subject = env.subj()
+    a = env.client(server=server)
+    b = env.on(a.worker, other=True, server=server)
+    a.sub(subject + b" 1")
+    b.send(pub(subject, b"first") + PING)
+    b.expect(PONG)
+    a.expect(msg(subject, b"1", b"first"))
+    origin = pid_of(server, b.worker)
+    with Stopped(pid_of(server, a.worker)):
+        # more than the ring holds: its fragments wait for room
+        b.send(pub(subject, b"L" * 15000000))
+        b.timeout = 0.5
+        b.send(PING)
+        os.kill(origin, signal.SIGKILL)
+        b.expect_eof(TIMEOUT)
+    # nothing of it comes, but what others send does
+    a.expect_nothing()
+    c = env.on(a.worker, other=True, server=server)
+    c.send(pub(subject, b"M" * 10000000) + PING)
+    a.expect(msg(subject, b"1", b"M" * 10000000))
+    c.expect(PONG)
+    a.expect_nothing()
+
+
+@suite.scenario("a receiving worker dies inside a large message",
+                conf=SMALL, workers=(2, 4), reference=False)
+def receiver_dies(env):
+    server = env.own_server(dict(SMALL, max_payload="16MB"), deaths=True)
+    subject = env.subj()
+    a = env.client(server=server)
+    b = env.on(a.worker, other=True, server=server)
+    others = [client for client in env.each(server=server)
+              if client.worker != a.worker]
+    for client in [a] + others:
+        client.sub(subject + b" 1")
+    pid = pid_of(server, a.worker)
+    whole = msg(subject, b"1", b"L" * 15000000)
+    hearing = [Background(client.expect, whole) for client in others]
+    with Stopped(pid):
+        b.send(pub(subject, b"L" * 15000000) + PING)
+        os.kill(pid, signal.SIGKILL)
+        a.expect_eof()
+        for task in hearing:
+            task.done()
+        b.expect(PONG)
+    for client in others:
+        client.expect_nothing()
+
+
 if __name__ == "__main__":
     sys.exit(suite.main())

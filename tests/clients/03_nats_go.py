@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""nats.go."""
+
+import sys
+
+from clients import main, need, run_program
+
+
+def build(place):
+    go = need("go", (1, 26), ("version",))
+    place.copy("main.go", "go.mod", "go.sum")
+    place.fetch(go, "mod", "download", env=place.go(),
+                key=place.text("go.mod"))
+    place.make(go, "build", "-o", "behaviours", ".", env=place.go())
+    return run_program([place.path("behaviours")])
+
+
+if __name__ == "__main__":
+    sys.exit(main("nats.go", "nats_go", build))

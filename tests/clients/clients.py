@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Real clients against a running natsd.
+
+Each client library has a small program that opens several connections, goes
+through all behaviours and prints "ok NAME" or "not ok NAME - why" for each.
+This module builds that program in the build folder, runs it with several
+numbers of workers, sees that the connections are spread over the workers,
+and does what the program asks for on its standard output:
+
+  kill      kill -9 the worker that serves its first connection
+  restart   stop the server and start it again on the same port
+
+The answer, a line on its standard input, is the number of connections that
+were cut.
+
+Environment, besides that of natsdtest:
+  CLIENT_BUILD_DIR  where programs and packages go (default: build/clients)
+  CI                "true": a missing toolchain is a failure
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import queue
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+from natsdtest import (BAD_LOG, SLOW, TIMEOUT, Failure, Server,  # noqa: E402
+                       check, equal, program, wait_for)
+
+BEHAVIOURS = ("publish-subscribe", "wildcards", "queue-groups",
+              "request-reply", "headers", "no-responders", "large-payload",
+              "drain", "worker-killed", "server-restarted")
+
+CI = os.environ.get("CI") == "true"
+RUN_LIMIT = 180 * SLOW
+BUILD_LIMIT = 1100
+
+
+class Missing(Exception):
+    """This client cannot be tested on this machine."""
+
+
+# ------------------------------------------------------------------ building
+
+def need(tool, least=None, show=("--version",)):
+    """The path of a tool, which has to be of that version or later."""
+    path = shutil.which(tool)
+    if not path:
+        raise Missing("there is no " + tool)
+    if least:
+        done = subprocess.run([path, *show], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        found = re.search(r"(\d+)\.(\d+)", done.stdout)
+        have = tuple(map(int, found.groups())) if found else (0, 0)
+        if have < least:
+            raise Missing("%s is version %d.%d, needed is %d.%d" %
+                          (tool, *have, *least))
+    return path
+
+
+class Place:
+    """The folder where one client's program and packages are kept."""
+
+    def __init__(self, name):
+        top = os.environ.get("CLIENT_BUILD_DIR") or os.path.join(
+            os.environ.get("top_builddir") or
+            os.path.join(HERE, "..", "..", "build"), "clients")
+        self.top = os.path.abspath(top)
+        self.source = os.path.join(HERE, name)
+        self.dir = os.path.join(self.top, name)
+        os.makedirs(self.dir, exist_ok=True)
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Programs that share this place build one after the other."""
+        with open(self.path(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def copy(self, *names):
+        """Bring sources here; those that did not change keep their time."""
+        for name in names:
+            with open(os.path.join(self.source, name), "rb") as file:
+                text = file.read()
+            there = self.path(name)
+            os.makedirs(os.path.dirname(there), exist_ok=True)
+            try:
+                with open(there, "rb") as file:
+                    if file.read() == text:
+                        continue
+            except OSError:
+                pass
+            with open(there, "wb") as file:
+                file.write(text)
+
+    def make(self, *command, env=None, error=Failure):
+        print("# " + " ".join(command), flush=True)
+        try:
+            done = subprocess.run(
+                command, cwd=self.dir, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                env=dict(os.environ, **(env or {})), timeout=BUILD_LIMIT)
+        except subprocess.TimeoutExpired:
+            raise error("%s takes too long" % command[0])
+        if done.returncode:
+            print(done.stdout.decode(errors="replace")[-6000:])
+            raise error("%s ended with status %d" %
+                        (command[0], done.returncode))
+
+    def fetch(self, *command, env=None, key=""):
+        """A command that gets packages from a registry; once is enough."""
+        mark = self.path(".fetched")
+        want = hashlib.sha256(repr((command, key)).encode()).hexdigest()
+        try:
+            with open(mark) as file:
+                if file.read() == want:
+                    return
+        except OSError:
+            pass
+        self.make(*command, env=env, error=Missing)
+        with open(mark, "w") as file:
+            file.write(want)
+
+    def text(self, name):
+        with open(os.path.join(self.source, name)) as file:
+            return file.read()
+
+    def go(self):
+        """Where Go keeps what it downloads and compiles."""
+        return {"GOPATH": os.path.join(self.top, "go"),
+                "GOMODCACHE": os.path.join(self.top, "go", "mod"),
+                "GOCACHE": os.path.join(self.top, "go", "cache"),
+                "GOBIN": self.path("bin"), "GOTOOLCHAIN": "local",
+                "GOFLAGS": "-mod=mod -modcacherw", "CGO_ENABLED": "0"}
+
+
+# ------------------------------------------------------------------- running
+
+def free_port():
+    """One that the kernel gives to nobody who does not ask for it: it must
+    still be free after a restart."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
+def sockets(pid):
+    """inodes of the sockets of a process"""
+    found = set()
+    try:
+        for name in os.listdir("/proc/%d/fd" % pid):
+            with contextlib.suppress(OSError):
+                link = os.readlink("/proc/%d/fd/%s" % (pid, name))
+                if link.startswith("socket:["):
+                    found.add(int(link[8:-1]))
+    except OSError:
+        pass
+    return found
+
+
+def tcp_table():
+    """(local port, remote port, inode) of established connections"""
+    rows = []
+    for name in ("tcp", "tcp6"):
+        try:
+            with open("/proc/net/" + name) as file:
+                lines = file.read().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            if words[3] == "01":
+                rows.append((int(words[1].rsplit(":", 1)[1], 16),
+                             int(words[2].rsplit(":", 1)[1], 16),
+                             int(words[9])))
+    return rows
+
+
+class Broker(Server):
+    """A natsd on a port that it has again after a restart."""
+
+    def __init__(self, workers, conf=None):
+        conf = dict(conf or {})
+        for tries in range(5):
+            self.port = free_port()
+            conf["listen"] = ["127.0.0.1:%d" % self.port]
+            try:
+                super().__init__(conf, workers, unix=False, deaths=True)
+                break
+            except Failure:
+                if tries == 4:
+                    raise
+        self.url = "nats://127.0.0.1:%d" % self.port
+
+    def serving(self, pid):
+        """The worker behind each connection of a client process, in the
+        order in which these were opened."""
+        rows = tcp_table()
+        mine = sockets(pid)
+        local = {row[0]: row[2] for row in rows
+                 if row[2] in mine and row[1] == self.port}
+        ours = {row[2]: local[row[1]] for row in rows
+                if row[0] == self.port and row[1] in local}
+        pairs = [(ours[inode], worker) for worker in self.worker_pids()
+                 for inode in sockets(worker) if inode in ours]
+        return [worker for _, worker in sorted(pairs)]
+
+    def kill_worker(self, pid):
+        """kill -9 a worker that serves this client; how many connections
+        are cut, and how many workers served it."""
+        serving = self.serving(pid)
+        check(serving, "the client has no connection")
+        os.kill(serving[0], signal.SIGKILL)
+        return serving.count(serving[0]), len(set(serving))
+
+    def restart(self):
+        self.raise_signal(signal.SIGTERM)
+        equal(self.wait_exit(), 0, "exit status")
+        self.start()
+
+    def finish(self):
+        log = self.log().replace("killed by signal 9", "")
+        self.stop()
+        found = BAD_LOG.search(log)
+        check(not found, "in natsd's log:\n%s", log[-6000:])
+
+
+class Run:
+    """One run of a client's program."""
+
+    def __init__(self, command, broker, env):
+        self.broker = broker
+        self.results = {}
+        self.proc = subprocess.Popen(
+            command + [broker.url], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            bufsize=1, start_new_session=True, env=dict(os.environ, **env))
+        self.lines = queue.Queue()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.proc.stdout:
+            self.lines.put(line.rstrip("\n"))
+        self.lines.put(None)
+
+    def answer(self, number):
+        self.proc.stdin.write("%d\n" % number)
+        self.proc.stdin.flush()
+
+    def do(self, line):
+        broker = self.broker
+        if line == "kill":
+            cut, spread = broker.kill_worker(self.proc.pid)
+            check(spread == min(broker.workers, 4),
+                  "connections in %d of %d workers", spread, broker.workers)
+            self.answer(cut)
+        elif line == "restart":
+            cut = len(wait_for(lambda: broker.serving(self.proc.pid),
+                               "connections"))
+            broker.restart()
+            self.answer(cut)
+        else:
+            print("  " + line, flush=True)
+            found = re.match(r"(not ok|ok) ([\w-]+)", line)
+            if found:
+                self.results[found.group(2)] = found.group(1) == "ok"
+
+    def to_end(self):
+        end = time.monotonic() + RUN_LIMIT
+        try:
+            while True:
+                try:
+                    line = self.lines.get(timeout=end - time.monotonic())
+                except (queue.Empty, ValueError):
+                    raise Failure("the client does not end")
+                if line is None:
+                    break
+                self.do(line)
+            status = self.proc.wait(TIMEOUT)
+        finally:
+            with contextlib.suppress(OSError):
+                os.killpg(self.proc.pid, signal.SIGKILL)
+            self.proc.wait()
+        for name in BEHAVIOURS:
+            check(name in self.results, "nothing said of %s", name)
+            check(self.results[name], "%s is not ok", name)
+        equal(status, 0, "exit status of the client")
+
+
+def attempt(title, workers, function):
+    """One run with that number of workers: whether it was good."""
+    begun = time.monotonic()
+    broker = None
+    print("%s, %d worker%s:" % (title, workers, "s" * (workers > 1)),
+          flush=True)
+    try:
+        broker = function(workers)
+        good = True
+    except (Failure, OSError, subprocess.SubprocessError) as error:
+        print("FAIL: %s" % error)
+        good = False
+    print("%s %s, workers %d (%.1f s)" % (
+        "PASS" if good else "FAIL", title, workers,
+        time.monotonic() - begun), flush=True)
+    return good
+
+
+def run_program(command, env=None):
+    """A function for main(): runs the program against a fresh broker."""
+    def one(workers):
+        broker = Broker(workers)
+        try:
+            Run(command, broker, env or {}).to_end()
+            broker.finish()
+        except BaseException:
+            print("natsd's log:\n" + broker.log()[-4000:])
+            raise
+        finally:
+            broker.kill()
+            broker.remove()
+    return one
+
+
+def main(title, name, build, workers=(1, 2, 4)):
+    """Build the client, then run it with each number of workers.  build is
+    called with the place and returns a function of the number of workers
+    that raises Failure when something does not work."""
+    if program() is None:
+        print("SKIP: no natsd to test (set NATSD)")
+        return 1 if CI else 77
+    place = Place(name)
+    begun = time.monotonic()
+    try:
+        with place.locked():
+            function = build(place)
+    except Missing as error:
+        print("%s: %s cannot be tested: %s" % (
+            "FAIL" if CI else "SKIP", title, error))
+        return 1 if CI else 77
+    except Failure as error:
+        print("FAIL: %s cannot be built: %s" % (title, error))
+        return 1
+    print("# built in %.1f s" % (time.monotonic() - begun), flush=True)
+    results = [attempt(title, number, function) for number in workers]
+    print("%s: %d passed, %d failed" % (title, results.count(True),
+                                        results.count(False)))
+    return 0 if all(results) else 1
