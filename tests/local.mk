@@ -63,6 +63,7 @@ plain_tests = \
 	%D%/proc/readonly \
 	%D%/proc/ring_circle \
 	%D%/proc/ring_threads \
+	%D%/proc/sealed \
 	%D%/proc/trie_model \
 	%D%/proc/trie_threads \
 	%D%/unit/test_conf \
@@ -96,6 +97,9 @@ TESTS += $(plain_tests)
 %C%_unit_test_snapshot_SOURCES = \
 	%D%/unit/test_snapshot.c \
 	%D%/unit/test_conf.h
+%C%_proc_sealed_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=master_ready \
+	-Wl,--wrap=sandbox_seal
 
 # Those that kill themselves or others at named points need a library that has
 # these points, whatever configure was told.
@@ -109,7 +113,11 @@ crash_libs = libnatsd-crash.a $(CONFUSE_LIBS) $(CHECK_LIBS) -lm -lpthread
 %C%_proc_trie_model_LDADD = $(crash_libs)
 
 process_tests = \
+	%D%/clients/01_libnats.py \
 	%D%/clients/03_nats_go.py \
+	%D%/clients/04_node.py \
+	%D%/clients/05_nats_py.py \
+	%D%/clients/06_async_nats.py \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
 	%D%/wire/03_vectors.py \
@@ -133,19 +141,31 @@ if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
 
-lint_tests = \
+script_tests = \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
-	%D%/lint/options.sh
-TESTS += $(lint_tests)
+	%D%/lint/options.sh \
+	%D%/model/run.sh
+TESTS += $(script_tests)
 
 EXTRA_DIST += \
+	%D%/clients/01_libnats.py \
 	%D%/clients/03_nats_go.py \
+	%D%/clients/04_node.py \
+	%D%/clients/05_nats_py.py \
+	%D%/clients/06_async_nats.py \
 	%D%/clients/async_nats/Cargo.toml \
+	%D%/clients/async_nats/src/main.rs \
 	%D%/clients/clients.py \
+	%D%/clients/jnats/pom.xml \
+	%D%/clients/libnats/behaviours.c \
 	%D%/clients/nats_go/go.mod \
 	%D%/clients/nats_go/go.sum \
 	%D%/clients/nats_go/main.go \
+	%D%/clients/nats_py/behaviours.py \
+	%D%/clients/nats_py/requirements.txt \
+	%D%/clients/node/behaviours.mjs \
+	%D%/clients/node/package.json \
 	%D%/lib/natsdtest.py \
 	%D%/lib/shmpair.h \
 	%D%/lib/triechurn.h \
@@ -153,6 +173,9 @@ EXTRA_DIST += \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
+	%D%/model/bell.pml \
+	%D%/model/run.sh \
+	%D%/model/space.pml \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
 	%D%/wire/03_vectors.py \

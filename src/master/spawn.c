@@ -20,6 +20,9 @@
 #include "master/mlog.h"
 #include "proc/chan.h"
 #include "proc/logpipe.h"
+#ifdef CRASH_POINTS
+#include "shm/crash.h"
+#endif
 #include "worker/worker.h"
 
 /* Free descriptor numbers a child must find below its limit. */
@@ -127,6 +130,9 @@ child_main(const struct child *c, int chan, int log)
 	logpipe_use(log);
 	signals_reset_child(chan);
 	limit_nofile(m, chan > log ? chan : log);
+#ifdef CRASH_POINTS
+	crash_arm_env(h.incarnation);
+#endif
 	_exit(worker_main(&h));
 }
 

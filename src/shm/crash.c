@@ -34,6 +34,24 @@ crash_arm(const char *spec)
 }
 
 void
+crash_arm_env(uint32_t incarnation)
+{
+	const char *env = getenv("NATSD_CRASH_POINT"), *at;
+	char spec[sizeof crash_name];
+
+	if (env == NULL)
+		return;
+	at = strchrnul(env, '@');
+	if (*at == '@' && strtoul(at + 1, NULL, 10) != incarnation)
+		return;
+	if ((size_t)(at - env) >= sizeof spec)
+		return;
+	memcpy(spec, env, (size_t)(at - env));
+	spec[at - env] = '\0';
+	crash_arm(spec);
+}
+
+void
 crash_point(const char *name)
 {
 	if (crash_left == 0 || strcmp(name, crash_name) != 0)

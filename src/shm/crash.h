@@ -6,6 +6,8 @@
 #ifndef SHM_CRASH_H
 #define SHM_CRASH_H
 
+#include <stdint.h>
+
 #ifdef CRASH_POINTS
 #define CRASH_POINT(name) crash_point(name)
 #else
@@ -18,6 +20,10 @@
  * does one that is malformed or longer than 63 bytes.
  */
 void crash_arm(const char *spec);
+
+/* In a child: arm what NATSD_CRASH_POINT="name:n@incarnation" says; without
+ * an incarnation it is for every child. */
+void crash_arm_env(uint32_t incarnation);
 
 /* One passage; use the macro. */
 void crash_point(const char *name);

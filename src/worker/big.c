@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/crash.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
@@ -178,6 +179,7 @@ big_pump(struct worker *w, slotno slot)
 		ring_tx_commit(&peer->tx, (uint32_t)sizeof f + n);
 		w->dirty |= BIT(slot);
 		p->sent += n;
+		CRASH_POINT("big.fragment");
 	}
 	target_done(w, b, slot);
 }
@@ -224,6 +226,7 @@ big_receive(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 		return 0; /* a tail without its head */
 	if (buf_append(&p->assembly, rec + sizeof f, f.len) != 0)
 		return 0;
+	CRASH_POINT("big.assembly");
 	if (p->assembly.len < f.total)
 		return 0;
 	r = receive_msg(w, from, p->assembly.data, f.total);

@@ -30,7 +30,6 @@
 #define LINGER_MS 1000
 #define FIRST_PING_MS 2000
 #define RTT_REFRESH_MS 3600000u
-#define READS_MAX 256 /* clients read in one iteration before a drain */
 
 /* ---- lists ----------------------------------------------------------- */
 
@@ -56,6 +55,20 @@ client_list_del(struct worker *w, struct client *c, enum client_list l)
 		return;
 	c->in_list &= (uint16_t)~(1u << l);
 	TAILQ_REMOVE(&w->list[l], c, entry[l]);
+}
+
+/* Take the first off a list; NULL when all that stood there as the round
+ * began are through: those that come back go to the end. */
+static struct client *
+next_of_round(struct worker *w, enum client_list l, uint32_t round)
+{
+	struct client *c = TAILQ_FIRST(&w->list[l]);
+
+	if (c == NULL || c->round == round)
+		return NULL;
+	c->round = round;
+	client_list_del(w, c, l);
+	return c;
 }
 
 struct client *
@@ -211,12 +224,11 @@ drop_in(struct worker *w, struct client *c)
 	c->in_len = c->in_cap = 0;
 }
 
-/* No more input is taken from it, and it is no connection any more. */
+/* No more input is taken from it, and it is no connection any more.  The
+ * input stays: a message in it may be on its way to others right now. */
 static void
 retire(struct worker *w, struct client *c)
 {
-	drop_big(w, c);
-	drop_in(w, c);
 	client_list_del(w, c, LIST_WAIT);
 	client_list_del(w, c, LIST_STALLED);
 	c->wait = WAIT_NONE;
@@ -242,6 +254,8 @@ client_close(struct worker *w, struct client *c, const char *reason)
 static void
 linger(struct worker *w, struct client *c, const char *reason)
 {
+	uint64_t ms = LINGER_MS;
+
 	if (c->state != CLIENT_OPEN)
 		return;
 	log_debug("%s - Client connection closed: %s", client_name(w, c),
@@ -250,7 +264,9 @@ linger(struct worker *w, struct client *c, const char *reason)
 	client_unsubscribe(w, c);
 	c->state = CLIENT_LINGER;
 	client_list_add(w, c, LIST_FLUSH);
-	if (loop_timer_set(&w->loop, &c->timer, w->now_ms + LINGER_MS) != 0)
+	if (c->blocked && w->conf.write_deadline_ms > ms)
+		ms = w->conf.write_deadline_ms;
+	if (loop_timer_set(&w->loop, &c->timer, w->now_ms + ms) != 0)
 		client_close(w, c, reason);
 }
 
@@ -284,6 +300,8 @@ take_apart(struct worker *w, struct client *c)
 	enum client_list l;
 
 	client_unsubscribe(w, c);
+	drop_big(w, c);
+	drop_in(w, c);
 	/* What is queued leaves if the socket takes it at once. */
 	client_flush(w, c);
 	out_clear(&w->pool, &c->out);
@@ -520,6 +538,7 @@ client_hold(struct worker *w, struct client *c, enum client_wait why,
 	c->wait = (uint8_t)why;
 	c->wait_slots = slots;
 	c->wait_since_ms = w->now_ms;
+	worker_tick_soon(w);
 	if (why == WAIT_RING)
 		w->parked |= slots;
 	client_list_add(w, c, LIST_WAIT);
@@ -559,17 +578,12 @@ client_released(struct worker *w, struct client *c)
 void
 client_resume_waiting(struct worker *w)
 {
-	struct client_head waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	uint32_t round = ++w->round;
 	struct client *c;
 
 	unstall(w);
-	if (TAILQ_EMPTY(&w->list[LIST_WAIT]))
-		return;
-	TAILQ_CONCAT(&waiting, &w->list[LIST_WAIT], entry[LIST_WAIT]);
 	w->parked = 0;
-	while ((c = TAILQ_FIRST(&waiting)) != NULL) {
-		TAILQ_REMOVE(&waiting, c, entry[LIST_WAIT]);
-		c->in_list &= (uint16_t)~(1u << LIST_WAIT);
+	while ((c = next_of_round(w, LIST_WAIT, round)) != NULL) {
 		if (client_released(w, c))
 			client_resume(w, c);
 		else {
@@ -707,8 +721,11 @@ input_end(struct worker *w, struct client *c, ssize_t n)
 	c->readable = false;
 	if (n == -1)
 		client_close(w, c, "Read Error");
-	else
+	else if (c->out.bytes == 0)
 		client_close(w, c, "Client Closed");
+	else if (c->state == CLIENT_OPEN)
+		/* Half-closed: it gets what is queued for it. */
+		linger(w, c, "Client Closed");
 }
 
 /* Into the large message's buffer, and what follows into the big one. */
@@ -792,13 +809,10 @@ client_read(struct worker *w, struct client *c)
 void
 client_read_ready(struct worker *w)
 {
-	struct client_head ready = TAILQ_HEAD_INITIALIZER(ready);
+	uint32_t round = ++w->round;
 	struct client *c;
 
-	TAILQ_CONCAT(&ready, &w->list[LIST_READY], entry[LIST_READY]);
-	while ((c = TAILQ_FIRST(&ready)) != NULL) {
-		TAILQ_REMOVE(&ready, c, entry[LIST_READY]);
-		c->in_list &= (uint16_t)~(1u << LIST_READY);
+	while ((c = next_of_round(w, LIST_READY, round)) != NULL) {
 		if (c->state == CLIENT_DOOMED || c->wait != WAIT_NONE ||
 		    client_listed(c, LIST_STALLED))
 			continue;
@@ -814,10 +828,12 @@ client_read_ready(struct worker *w)
 static void
 half_close(struct worker *w, struct client *c)
 {
+	drop_big(w, c);
+	drop_in(w, c);
 	if (c->out.bytes > 0 || c->half_closed)
 		return;
 	c->half_closed = true;
-	if (shutdown(c->lfd.fd, SHUT_WR) != 0)
+	if (shutdown(c->lfd.fd, SHUT_WR) != 0 || (c->eof && !c->readable))
 		client_close(w, c, "Client Closed");
 	else if (c->readable)
 		client_list_add(w, c, LIST_READY);

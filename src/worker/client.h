@@ -54,6 +54,7 @@ struct client {
 	struct loop_fd lfd;
 	struct loop_timer timer; /* authentication, ping, linger */
 	TAILQ_ENTRY(client) entry[LISTS];
+	uint32_t round; /* the pass over a list that has seen it last */
 	uint16_t in_list; /* bit per list */
 	uint8_t state;
 	uint8_t wait;

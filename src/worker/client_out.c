@@ -170,6 +170,7 @@ block(struct worker *w, struct client *c)
 	if (!client_listed(c, LIST_BLOCKED))
 		c->last_progress_ms = w->now_ms;
 	c->kernel_queue = kernel_queue(c);
+	worker_tick_soon(w);
 	c->blocked = true;
 	client_list_add(w, c, LIST_BLOCKED);
 }

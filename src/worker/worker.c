@@ -237,6 +237,13 @@ tick(struct loop_timer *t)
 		log_warn("cannot set a timer");
 }
 
+void
+worker_tick_soon(struct worker *w)
+{
+	if (w->tick.due_ms > w->now_ms + TICK_MS)
+		(void)loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
+}
+
 static int
 watch_process(struct worker *w, const struct heritage *h)
 {

@@ -84,6 +84,7 @@ struct worker {
 	uint32_t nfree_line, lines_used;
 	uint32_t next_num;
 	struct client_head list[LISTS];
+	uint32_t round; /* of passes over lists */
 	bool drained; /* since the last read() */
 	uint32_t mark; /* deliver.c: stamp of a run */
 	struct out_pool pool;
@@ -136,6 +137,9 @@ worker_memory(const struct worker *w)
 		return MEMORY_OVER;
 	return used > w->mem_share / 4 * 3 ? MEMORY_TIGHT : MEMORY_OK;
 }
+
+/* worker.c: the tick is due soon: somebody waits or is blocked. */
+void worker_tick_soon(struct worker *w);
 
 /* accept.c */
 int accept_init(struct worker *w, const struct heritage *h);

@@ -7,7 +7,7 @@ ends in one worker and, from two workers up, with the ends in different ones.
 One natsd per configuration and number of workers serves many scenarios.
 
 Environment:
-  NATSD             the program under test (default: build/natsd, ./natsd)
+  NATSD             the program under test (default: ./natsd, build/natsd)
   NATSD_REFERENCE   a nats-server to run the same scenarios against
   NATSD_TEST_SLOW   factor for every deadline (valgrind, sanitizers)
   NATSD_TEST_KEEP   keep the scratch folders
@@ -545,10 +545,11 @@ def program():
         return REFERENCE
     here = os.path.dirname(os.path.abspath(__file__))
     top = os.path.dirname(os.path.dirname(here))
-    for path in (os.environ.get("NATSD"), "./natsd", "./src/natsd",
-                 os.path.join(top, "build", "natsd"),
-                 os.path.join(top, "build", "src", "natsd")):
-        if path and os.path.isfile(path) and os.access(path, os.X_OK):
+    places = [os.environ.get("NATSD")]
+    if not places[0]:
+        places = ["./natsd", os.path.join(top, "build", "natsd")]
+    for path in places:
+        if os.path.isfile(path) and os.access(path, os.X_OK):
             return os.path.abspath(path)
     return None
 

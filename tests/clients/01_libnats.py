@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""libnats, the C client."""
+
+import os
+import subprocess
+import sys
+
+from clients import Missing, main, need, run_program
+
+
+def build(place):
+    compiler = need(os.environ.get("CC") or "cc")
+    config = need("pkg-config")
+    done = subprocess.run([config, "--cflags", "--libs", "libnats"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True)
+    if done.returncode:
+        raise Missing("there is no libnats")
+    place.copy("behaviours.c")
+    place.make(compiler, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror",
+               "-o", "behaviours", "behaviours.c", *done.stdout.split(),
+               "-lpthread")
+    return run_program([place.path("behaviours")])
+
+
+if __name__ == "__main__":
+    sys.exit(main("libnats", "libnats", build))
