@@ -102,7 +102,9 @@ with_config(const struct options *o, char *argv0)
 	int status;
 
 	if (conf_load(options_config_path(o), &o->over, report_text, &r,
-		&conf) == -1) {
+		&conf) == -1 || (conf.workers == 0 &&
+	    conf_check_workers(&conf, master_workers(&conf), report_text,
+		&r) == -1)) {
 		free_warnings(&r);
 		return EXIT_BAD_CONFIG;
 	}

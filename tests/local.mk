@@ -19,7 +19,7 @@ TEST_TIMEOUT = 1800
 LOG_COMPILER = timeout -k 10 $(TEST_TIMEOUT)
 SH_LOG_COMPILER = timeout -k 10 $(TEST_TIMEOUT) $(SHELL)
 # A daemon leaves what lives as long as it does to the kernel.
-PY_LOG_COMPILER = ASAN_OPTIONS="$$ASAN_OPTIONS:detect_leaks=0" \
+PY_LOG_COMPILER = env ASAN_OPTIONS="$$ASAN_OPTIONS:detect_leaks=0" \
 	timeout -k 10 $(TEST_TIMEOUT) $(PYTHON)
 
 # Of all C tests; the programs that are installed have their own.
@@ -118,6 +118,7 @@ process_tests = \
 	%D%/clients/04_node.py \
 	%D%/clients/05_nats_py.py \
 	%D%/clients/06_async_nats.py \
+	%D%/clients/07_jnats.py \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
 	%D%/wire/03_vectors.py \
@@ -136,7 +137,8 @@ process_tests = \
 	%D%/wire/16_listeners.py \
 	%D%/wire/17_verbose.py \
 	%D%/wire/18_back_pressure.py \
-	%D%/wire/19_command_line.py
+	%D%/wire/19_command_line.py \
+	%D%/wire/21_kill.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -154,9 +156,11 @@ EXTRA_DIST += \
 	%D%/clients/04_node.py \
 	%D%/clients/05_nats_py.py \
 	%D%/clients/06_async_nats.py \
+	%D%/clients/07_jnats.py \
 	%D%/clients/async_nats/Cargo.toml \
 	%D%/clients/async_nats/src/main.rs \
 	%D%/clients/clients.py \
+	%D%/clients/jnats/Behaviours.java \
 	%D%/clients/jnats/pom.xml \
 	%D%/clients/libnats/behaviours.c \
 	%D%/clients/nats_go/go.mod \
@@ -194,7 +198,8 @@ EXTRA_DIST += \
 	%D%/wire/16_listeners.py \
 	%D%/wire/17_verbose.py \
 	%D%/wire/18_back_pressure.py \
-	%D%/wire/19_command_line.py
+	%D%/wire/19_command_line.py \
+	%D%/wire/21_kill.py
 
 # What the client tests have built or fetched; some of it is read-only.
 clean-local:

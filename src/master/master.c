@@ -116,13 +116,13 @@ open_log(struct master *m)
 	return 0;
 }
 
-static void
-set_workers(struct master *m)
+uint32_t
+master_workers(const struct conf *conf)
 {
-	m->nworkers = m->conf.workers != 0 ? m->conf.workers :
-					     sandbox_usable_cpus();
-	if (m->nworkers > CONF_WORKERS_MAX)
-		m->nworkers = CONF_WORKERS_MAX;
+	uint32_t n = conf->workers != 0 ? conf->workers :
+					  sandbox_usable_cpus();
+
+	return n < CONF_WORKERS_MAX ? n : CONF_WORKERS_MAX;
 }
 
 static void
@@ -459,7 +459,7 @@ live(struct master *m, const struct master_warnings *warnings)
 
 	if (signals_block() == -1 || open_log(m) == -1)
 		return status;
-	set_workers(m);
+	m->nworkers = master_workers(&m->conf);
 	if (info_new_server_id(m->server_id) == -1)
 		fail("no random numbers for the server id");
 	else {

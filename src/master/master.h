@@ -25,4 +25,8 @@ struct master_warnings {
 int master_main(const struct options *opt, const struct conf *conf,
     const char *program, const struct master_warnings *warnings);
 
+/* How many workers a configuration means: at most one for each usable CPU
+ * unless it names a number. */
+uint32_t master_workers(const struct conf *conf);
+
 #endif

@@ -233,6 +233,8 @@ reload_file(struct master *m, struct conf *next, struct conf *kept)
 		return;
 	*kept = *next;
 	conf_keep_restart(kept, &m->conf);
+	if (conf_check_workers(kept, m->nworkers, report, NULL) == -1)
+		return;
 	if ((snapshot = snapshot_make(kept, m->conf_version + 1)) == -1) {
 		fail(strerror(errno));
 		return;

@@ -20,9 +20,7 @@
 #include "master/mlog.h"
 #include "proc/chan.h"
 #include "proc/logpipe.h"
-#ifdef CRASH_POINTS
 #include "shm/crash.h"
-#endif
 #include "worker/worker.h"
 
 /* Free descriptor numbers a child must find below its limit. */
@@ -130,9 +128,7 @@ child_main(const struct child *c, int chan, int log)
 	logpipe_use(log);
 	signals_reset_child(chan);
 	limit_nofile(m, chan > log ? chan : log);
-#ifdef CRASH_POINTS
-	crash_arm_env(h.incarnation);
-#endif
+	CRASH_ARM_ENV(h.incarnation);
 	_exit(worker_main(&h));
 }
 

@@ -109,7 +109,7 @@ create_slot(struct zones *z, slotno n)
 		&z->index[n]) == -1 ||
 	    zone_map_rw(&z->index[n], TRIE_MAGIC, &map) == -1)
 		return -1;
-	trie_shm_init(map.base, z->geo.index_bytes);
+	trie_shm_init(map.base, z->geo.index_bytes, n);
 	zone_unmap(&map);
 	snprintf(name, sizeof name, "natsd-own-%u", n);
 	if (zone_create(name, OWN_MAGIC, own_shm_size(z->geo.nlines),
@@ -194,12 +194,30 @@ zones_destroy(struct zones *z)
 	forget_all(z);
 }
 
+/* Empties a zone behind its head, and writes the head's constants again: its
+ * dead owner may have spoiled them. */
 static void
-clear_zone(const struct zone_fds *fds, size_t head, size_t size)
+clear_zone(const struct zone_fds *fds, uint32_t magic, size_t head,
+    size_t size)
 {
 	size = round_to_pages(size);
 	if (size > head && zone_punch(fds, head, size - head) == -1)
 		log_errno("cannot give memory of a dead worker back");
+	if (zone_write_head(fds, magic) == -1)
+		log_errno("cannot restore the zone of a dead worker");
+}
+
+static void
+restore_index_head(struct zones *z, slotno slot)
+{
+	struct zone map;
+
+	if (zone_map_rw(&z->index[slot], TRIE_MAGIC, &map) == -1) {
+		log_errno("cannot restore the index of a dead worker");
+		return;
+	}
+	trie_shm_init(map.base, z->geo.index_bytes, slot);
+	zone_unmap(&map);
 }
 
 void
@@ -207,14 +225,15 @@ zones_clear_slot(struct zones *z, slotno slot)
 {
 	uint32_t to, n = z->geo.nslots;
 
-	clear_zone(&z->index[slot], trie_head_size(),
+	clear_zone(&z->index[slot], TRIE_MAGIC, trie_head_size(),
 	    trie_shm_size(z->geo.index_bytes));
-	clear_zone(&z->own[slot], own_head_size(),
+	restore_index_head(z, slot);
+	clear_zone(&z->own[slot], OWN_MAGIC, own_head_size(),
 	    own_shm_size(z->geo.nlines));
 	for (to = 0; to < n; to++) {
 		if (to != slot)
-			clear_zone(&z->ring[slot * n + to], ZONE_PAGE,
-			    ring_shm_size(z->geo.ring_bytes));
+			clear_zone(&z->ring[slot * n + to], RING_MAGIC,
+			    ZONE_PAGE, ring_shm_size(z->geo.ring_bytes));
 	}
 }
 

@@ -10,8 +10,10 @@
 
 #ifdef CRASH_POINTS
 #define CRASH_POINT(name) crash_point(name)
+#define CRASH_ARM_ENV(incarnation) crash_arm_env(incarnation)
 #else
 #define CRASH_POINT(name) ((void)0)
+#define CRASH_ARM_ENV(incarnation) ((void)0)
 #endif
 
 /*
@@ -22,7 +24,7 @@
 void crash_arm(const char *spec);
 
 /* In a child: arm what NATSD_CRASH_POINT="name:n@incarnation" says; without
- * an incarnation it is for every child. */
+ * an incarnation it is for every child.  Use the macro. */
 void crash_arm_env(uint32_t incarnation);
 
 /* One passage; use the macro. */

@@ -50,15 +50,14 @@ trie_shm_size(uint64_t index_bytes)
 }
 
 void
-trie_shm_init(void *zone_base, uint64_t index_bytes)
+trie_shm_init(void *zone_base, uint64_t index_bytes, uint32_t number)
 {
-	static uint32_t made; /* the zones of a daemon take turns */
 	struct trie_shm *head = zone_base;
 
 	head->cells = cells_of(index_bytes);
 	head->tables = tables_off(index_bytes);
 	head->size = trie_shm_size(index_bytes);
-	head->colour = made++ % TRIE_COLOURS;
+	head->colour = number % TRIE_COLOURS;
 }
 
 /* Index of the generation of the first n tokens as prefix. */

@@ -39,8 +39,10 @@ enum trie_status {
 
 /* Index zone of the given budget: cells, edge tables (virtual), head. */
 size_t trie_shm_size(uint64_t index_bytes);
-/* Master, before the first fork: the head alone. */
-void trie_shm_init(void *zone_base, uint64_t index_bytes);
+/* Master, before the first fork and when it has emptied a dead slot's zone:
+ * the constants of the head alone.  Each zone's number shifts its contents by
+ * some cache lines, so that those of many slots do not meet in one set. */
+void trie_shm_init(void *zone_base, uint64_t index_bytes, uint32_t number);
 /* Bytes of the head, never punched. */
 size_t trie_head_size(void);
 

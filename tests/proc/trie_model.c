@@ -217,7 +217,7 @@ stage_open(void)
 	CHURN_CHECK(zone_create("index", TRIE_MAGIC,
 	    trie_shm_size(INDEX_BYTES), &fds) == 0);
 	CHURN_CHECK(zone_map_rw(&fds, TRIE_MAGIC, &zone) == 0);
-	trie_shm_init(zone.base, INDEX_BYTES);
+	trie_shm_init(zone.base, INDEX_BYTES, 0);
 	zone_unmap(&zone);
 }
 

@@ -66,7 +66,7 @@ main(void)
 	CHURN_CHECK(zone_create("index", TRIE_MAGIC,
 	    trie_shm_size(INDEX_BYTES), &fds) == 0);
 	CHURN_CHECK(zone_map_rw(&fds, TRIE_MAGIC, &zone) == 0);
-	trie_shm_init(zone.base, INDEX_BYTES);
+	trie_shm_init(zone.base, INDEX_BYTES, 0);
 	view = (struct quiesce_view){ .slots = &slots, .self = 0 };
 	for (n = 0; n <= READERS; n++) {
 		slots_start(&slots, (slotno)n, (uint32_t)n + 1,

@@ -193,7 +193,7 @@ setup(void)
 	    trie_shm_size(INDEX_BYTES), &fds), 0);
 	ck_assert_int_eq(zone_map_rw(&fds, TRIE_MAGIC, &zone_rw), 0);
 	ck_assert_int_eq(zone_map_ro(&fds, TRIE_MAGIC, &zone_ro), 0);
-	trie_shm_init(zone_rw.base, INDEX_BYTES);
+	trie_shm_init(zone_rw.base, INDEX_BYTES, 0);
 	view = (struct quiesce_view){ .slots = &slots, .self = 0 };
 	open_trie(INDEX_BYTES);
 }
@@ -1083,16 +1083,16 @@ START_TEST(a_broken_head_is_refused)
 
 	head->cells = UINT64_MAX / 2;
 	ck_assert_int_eq(trie_reader_attach(&r, &zone_ro, SEED), -1);
-	trie_shm_init(head, INDEX_BYTES);
+	trie_shm_init(head, INDEX_BYTES, 1);
 	head->tables += 8;
 	ck_assert_int_eq(trie_reader_attach(&r, &zone_ro, SEED), -1);
-	trie_shm_init(head, INDEX_BYTES);
+	trie_shm_init(head, INDEX_BYTES, 2);
 	head->colour = TRIE_COLOURS;
 	ck_assert_int_eq(trie_reader_attach(&r, &zone_ro, SEED), -1);
-	trie_shm_init(head, INDEX_BYTES);
+	trie_shm_init(head, INDEX_BYTES, 3);
 	head->size = zone_ro.size + ZONE_PAGE;
 	ck_assert_int_eq(trie_reader_attach(&r, &zone_ro, SEED), -1);
-	trie_shm_init(head, INDEX_BYTES);
+	trie_shm_init(head, INDEX_BYTES, 4);
 	ck_assert_int_eq(trie_reader_attach(&r, &zone_ro, SEED), 0);
 }
 END_TEST

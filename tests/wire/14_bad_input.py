@@ -345,7 +345,8 @@ def partial(env):
 
 @suite.scenario("clients that never read are bounded by memory_max",
                 workers=(1, 2), pairs=True, reference=False,
-                conf={"memory_max": "32MB", "max_pending": "8MB"})
+                conf={"memory_max": "32MB", "max_pending": "8MB",
+                      "write_deadline": "1s"})
 def unread(env):
     others = Others(env)
     subject = env.subj()

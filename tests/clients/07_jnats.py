@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""jnats."""
+
+import sys
+
+from clients import main, need, run_program
+
+COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:" \
+       "copy-dependencies"
+
+
+def build(place):
+    java = need("java", (11, 0), ("-version",))
+    javac = need("javac")
+    maven = need("mvn")
+    place.copy("Behaviours.java", "pom.xml")
+    place.fetch(maven, "-q", "-B", "-Dmaven.repo.local=" + place.path("m2"),
+                COPY, "-DoutputDirectory=" + place.path("jars"),
+                key=place.text("pom.xml"))
+    place.make(javac, "-Xlint:all", "-Werror", "-cp", "jars/*",
+               "-d", "classes", "Behaviours.java")
+    path = place.path("classes") + ":" + place.path("jars", "*")
+    return run_program([java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+                        "-cp", path, "Behaviours"])
+
+
+if __name__ == "__main__":
+    sys.exit(main("jnats", "jnats", build))
