@@ -148,3 +148,5 @@ libnatsd_a_SOURCES = \
 sbin_PROGRAMS += natsd
 natsd_SOURCES = %D%/natsd.c
 natsd_LDADD = libnatsd.a $(CONFUSE_LIBS)
+
+EXTRA_DIST += %D%/README

@@ -187,9 +187,11 @@ too_little(const struct check *c, const char *name, uint64_t needed,
 	struct conf scratch = *c->conf;
 	const struct opt *opt = find(name);
 	char found[32], expected[32];
+	uint64_t unit = needed > 16 << 20 ? 1 << 20 : 1 << 16;
 
-	/* Whole megabytes read better than the exact figure. */
-	needed = (needed + (1 << 20) - 1) >> 20 << 20;
+	/* Whole megabytes read better than the exact figure, unless it is
+	 * small: then in units of the smallest ring. */
+	needed = (needed + unit - 1) / unit * unit;
 	opt_format(opt, &scratch, found, sizeof found);
 	memcpy((char *)&scratch + opt->off, &needed, sizeof needed);
 	opt_format(opt, &scratch, expected, sizeof expected);

@@ -116,7 +116,7 @@ static const struct flag flags[] = {
 	    "rotate the log file beyond this size (default: 0 = never)",
 	    OVER(log_size_limit), KIND_SIZE, GROUP_LOGGING, 0 },
 	{ { "max_traced_msg_len" }, "n",
-	    "cut traced payloads (default: 0 = show all)",
+	    "cut traced payloads (default: 0 = at 1024 bytes)",
 	    OVER(max_traced_msg_len), KIND_COUNT, GROUP_LOGGING, 0 },
 	{ { "user" }, "name", "user required of clients (default: none)",
 	    OVER(user_pass_user), KIND_SECRET, GROUP_AUTH, 0 },

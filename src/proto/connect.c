@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* CONNECT options (protocol.md 1.3); used by the workers. */
+/* CONNECT options; used by the workers. */
 #include <config.h>
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CONNECT and client INFO: the JSON of protocol.md 1.3, with the rules of the
+ * CONNECT and client INFO: the JSON in them, with the rules of the
  * reference decoder (keys without regard to case, last duplicate wins, null
  * changes nothing, invalid UTF-8 and \u0000 accepted).
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the workers put before and around messages (protocol.md 2.1, 4.8).
+ * What the workers put before and around messages.
  * Once per delivery, so no formatting functions.
  */
 #include <config.h>

@@ -23,7 +23,7 @@ size_t emit_msg(uint8_t *out, struct slice subject, struct slice sid,
 /* "HMSG subject sid [reply ]hdr size\r\n". */
 size_t emit_hmsg(uint8_t *out, struct slice subject, struct slice sid,
     struct slice reply, uint32_t hdr, uint32_t size);
-/* The whole 503 of protocol.md 4.8 in its 2.12 form: HMSG line, header with
+/* The whole 503 as nats-server 2.12 and later send it: HMSG line, header with
  * Nats-Subject, CRLF.  out must hold emit_503_max(). */
 static inline size_t
 emit_503_max(size_t subject, size_t sid, size_t reply)

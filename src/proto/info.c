@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The INFO line (protocol.md 1.2), used by the workers, and the server id,
+ * The INFO line, used by the workers, and the server id,
  * made by the master before the first fork.
  */
 #include <config.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The INFO line (protocol.md 1.2) and the server id.
+ * The INFO line and the server id.
  */
 #ifndef PROTO_INFO_H
 #define PROTO_INFO_H

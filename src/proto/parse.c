@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The parser of control lines (protocol.md section 2), used by the workers
+ * The parser of control lines, used by the workers
  * for every byte a client sends outside of payloads.
  *
  * What a line means is defined byte by byte: the first byte at which

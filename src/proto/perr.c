@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The table of protocol errors (protocol.md section 5). */
+/* The table of protocol errors: texts as nats-server sends them. */
 #include <config.h>
 
 #include <string.h>

@@ -2,7 +2,7 @@
 /*
  * Protocol errors: code, wire text, whether the connection survives, and the
  * reason for the log.  perr alone turns a status into wire text
- * (protocol.md section 5).
+ * (as nats-server sends it: clients compare them).
  */
 #ifndef PROTO_PERR_H
 #define PROTO_PERR_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Subjects (protocol.md section 3); used by the workers. */
+/* Subjects; used by the workers. */
 #include <config.h>
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Subjects: validate, split, match (protocol.md section 3).
+ * Subjects: validate, split, match.
  */
 #ifndef PROTO_SUBJECT_H
 #define PROTO_SUBJECT_H
@@ -22,11 +22,11 @@ bool subject_valid_pattern(const uint8_t *p, size_t len);
  * just `*` or `>`. */
 bool subject_valid_literal(const uint8_t *p, size_t len);
 uint32_t subject_tokens(const uint8_t *p, size_t len);
-/* Does the pattern match the subject (protocol.md 3.2)?  For tests and for
+/* Does the pattern match the subject?  For tests and for
  * what is not worth an index. */
 bool subject_match(const uint8_t *pat, size_t patlen, const uint8_t *sub,
     size_t sublen);
-/* Reserved for clients (protocol.md 3.5). */
+/* Reserved for clients. */
 bool subject_reserved_publish(const uint8_t *p, size_t len);
 bool subject_reserved_reply(const uint8_t *p, size_t len);
 

@@ -2,7 +2,7 @@
 /*
  * The part of the subject index that one slot's process writes: a trie of
  * patterns, one root per account, readable by all without lock or retry.
- * Design: design.md section 3.2 (restated in src/README).
+ * The reasoning: src/README, section 4.
  *
  * It holds interest only (plain yes or no, queue groups with member counts);
  * who the subscribers are is private to the worker.
@@ -121,7 +121,7 @@ struct trie_match_ops {
 /* Walk the trie for the literal subject tok[0..n) (n >= 1, no empty token;
  * `*` and `>` in it are literal bytes that only wildcards and equal-looking
  * wildcard children match: a published `*` token is matched by the `*` child
- * alone, protocol.md 3.3).  0, or -1 if the zone is broken. */
+ * alone).  0, or -1 if the zone is broken. */
 int trie_match(const struct trie_reader *r, uint32_t account,
     const struct token *tok, uint32_t n, const struct trie_match_ops *ops,
     void *ctx);

@@ -129,7 +129,7 @@ void client_write(struct worker *w, struct client *c, const void *p,
     size_t len);
 /* Write what is queued to the socket. */
 void client_flush(struct worker *w, struct client *c);
-/* The same in the middle of an iteration: rings first (design.md 4). */
+/* The same in the middle of an iteration: rings first (src/README, 5). */
 void client_flush_early(struct worker *w, struct client *c);
 
 /* Send an error; close if it is one that closes. */

@@ -18,7 +18,7 @@
 #define ASSEMBLY_MAX ((size_t)(64u << 20) + (4u << 20))
 
 /* A peer may ask to hold a publisher back for so long at once: a ring full of
- * reads, each held back as far as one may be (protocol.md 6.2). */
+ * reads, each held back as far as one may be. */
 #define STALL_MAX_MS 1000
 
 /* ---- attach ---------------------------------------------------------- */
@@ -540,13 +540,24 @@ peer_ready(struct worker *w, slotno slot)
 	return p->big == NULL && p->outbox.len == 0 && has_space(w, p);
 }
 
+void
+peer_say_waits(struct worker *w, uint64_t holders)
+{
+	uint64_t set = ((w->parked | w->pump) & w->usable) | holders;
+
+	/* Relaxed: for the watchdog's eyes alone. */
+	if (atomic_load_explicit(&w->own->waits_for,
+	    memory_order_relaxed) != set)
+		atomic_store_explicit(&w->own->waits_for, set,
+		    memory_order_relaxed);
+}
+
 bool
 peer_want_space(struct worker *w)
 {
 	uint64_t set = (w->parked | w->pump) & w->usable, ready = 0;
 	struct peer *p;
 
-	atomic_store_explicit(&w->own->waits_for, set, memory_order_relaxed);
 	for (; set != 0; set &= set - 1) {
 		p = &w->peer[__builtin_ctzll(set)];
 		ring_tx_want(&p->tx);

@@ -80,6 +80,9 @@ void peer_stall(struct worker *w, slotno from, const struct msg_origin *to,
 bool peer_send(struct worker *w, slotno slot, const void *rec, uint32_t len);
 /* Does a barrier's answer stand out?  Number as peer_ask() gave it. */
 bool peer_answered(const struct worker *w, slotno slot, uint64_t number);
+/* State whom we wait for: full rings, and slots that hold back retired cells
+ * of our trie. */
+void peer_say_waits(struct worker *w, uint64_t holders);
 /* Before sleeping: ask for space where somebody waits for it; true if there
  * is some already. */
 bool peer_want_space(struct worker *w);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a client says, verb by verb (protocol.md sections 1 to 4).
+ * What a client says, verb by verb.
  *
  * A handler returns the bytes it has used, 0 if the message is not whole or
  * the client has to wait before it: it is then called again with the same
@@ -301,7 +301,7 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 
 /* ---- SUB, UNSUB ------------------------------------------------------ */
 
-/* The checks of protocol.md 4.4, in its order.  PERR_NONE: go on; *dup: the
+/* The checks of a SUB, in nats-server's order.  PERR_NONE: go on; *dup: the
  * sid is taken. */
 static enum perr
 sub_check(struct worker *w, struct client *c, const struct parse_op *op,

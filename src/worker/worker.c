@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A worker's life: attach to the zones, seal itself in, serve, leave.  One
- * iteration of its loop is design.md section 4's:
+ * iteration of its loop is that of src/README, section 5:
  *
  *	wait -> drain the rings -> events -> read and route -> publish rings,
  *	ring bells -> flush -> quiescent state
@@ -371,7 +371,7 @@ iteration(struct worker *w)
 	peer_publish(w);
 	client_flush_all(w);
 	client_reap(w);
-	(void)trie_reclaim(w->trie);
+	peer_say_waits(w, trie_reclaim(w->trie));
 	accept_balance(w);
 }
 

@@ -149,6 +149,107 @@ class Place:
                 "GOFLAGS": "-mod=mod -modcacherw", "CGO_ENABLED": "0"}
 
 
+NATSCLI = "github.com/nats-io/natscli/nats@v0.5.1"
+
+
+def nats_tool(place):
+    """The path of the nats command line tool."""
+    go = need("go", (1, 26), ("version",))
+    place.fetch(go, "install", NATSCLI, env=dict(place.go(), GOFLAGS=""))
+    return place.path("bin", "nats")
+
+
+class Tool:
+    """One nats command and what it has said so far."""
+
+    def __init__(self, path, broker, args, stdin=None):
+        env = {name: value for name, value in os.environ.items()
+               if not name.startswith("NATS_")}
+        env["XDG_CONFIG_HOME"] = os.path.join(os.path.dirname(path), "config")
+        self.args = args
+        self.output = b""
+        self.proc = subprocess.Popen(
+            [path, "--no-context", "--server", broker.url, *args],
+            stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, env=env, start_new_session=True)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        while True:
+            data = self.proc.stdout.read1(1 << 20)
+            if not data:
+                break
+            self.output += data
+
+    def lines(self):
+        return self.output.decode(errors="replace").splitlines()
+
+    def said(self, what, count=1):
+        """Wait until that many lines have this text."""
+        wait_for(lambda: sum(what in line for line in self.lines()) >= count,
+                 "%d times %r of nats %s; it said:\n%s" % (
+                     count, what, " ".join(self.args), self.text()))
+
+    def text(self):
+        return self.output.decode(errors="replace")[-2000:]
+
+    def end(self, timeout=None, status=0):
+        """Wait for its end; what it said."""
+        try:
+            got = self.proc.wait(timeout or TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise Failure("nats %s does not end; it said:\n%s" % (
+                " ".join(self.args), self.text()))
+        self.reader.join(TIMEOUT)
+        check(status is None or got == status,
+              "nats %s ended with status %d; it said:\n%s",
+              " ".join(self.args), got, self.text())
+        return self.lines()
+
+    def interrupt(self):
+        self.proc.send_signal(signal.SIGINT)
+
+    def kill(self):
+        if self.proc.poll() is None:
+            self.proc.kill()
+        self.proc.wait()
+
+
+class Shell:
+    """Runs nats commands against one broker."""
+
+    def __init__(self, path, broker):
+        self.path, self.broker = path, broker
+        self.tools = []
+
+    def start(self, *args, stdin=None):
+        self.tools.append(Tool(self.path, self.broker, args, stdin))
+        return self.tools[-1]
+
+    def run(self, *args, status=0):
+        return self.start(*args).end(status=status)
+
+    def in_force(self, subject, count, start=0):
+        """Wait until that many connections have subscribed and have the
+        PONG that says it is in force everywhere; the trace tells."""
+        subscribed = re.compile(r"cid:(\d+) .*<<- \[SUB %s[ \]]" %
+                                re.escape(subject))
+
+        def look():
+            log = self.broker.log()[start:]
+            return sum(re.search(r"cid:%s .*->> \[PONG\]" % found.group(1),
+                                 log[found.end():]) is not None
+                       for found in subscribed.finditer(log)) >= count
+        wait_for(look, "%d subscriptions to %s" % (count, subject))
+
+    def stop(self):
+        """End what still runs, so that the next behaviour starts clean."""
+        for tool in self.tools:
+            tool.kill()
+        self.tools = []
+
+
 # ------------------------------------------------------------------- running
 
 def free_port():

@@ -715,21 +715,26 @@ class Server:
     def connect_on(self, worker, connect=None, other=False, unix=False,
                    **kwargs):
         """A connection served by that worker (with other: by any but it).
-        Opens until one is, then closes what is too much."""
-        surplus = []
-        try:
-            for _ in range(40 + 40 * self.workers):
-                made = self.client(unix=unix, **kwargs)
-                if (made.worker == worker) != other:
-                    if connect:
-                        made.connect(connect)
-                    return made
-                surplus.append(made)
-        finally:
-            for made in surplus:
-                made.abandon()
-        raise Failure("no connection %s worker %s in %d tries" % (
-            "outside" if other else "on", worker, len(surplus)))
+        Opens until one is, then closes what is too much; when all tries of a
+        round go elsewhere (it may be about to start) another round begins.
+        """
+        end = time.monotonic() + TIMEOUT / 2
+        while True:
+            surplus = []
+            try:
+                for _ in range(40 + 40 * self.workers):
+                    made = self.client(unix=unix, **kwargs)
+                    if (made.worker == worker) != other:
+                        if connect:
+                            made.connect(connect)
+                        return made
+                    surplus.append(made)
+            finally:
+                for made in surplus:
+                    made.abandon()
+            check(time.monotonic() < end, "no connection %s worker %s",
+                  "outside" if other else "on", worker)
+            time.sleep(0.05)
 
     def worker_slots(self):
         """Numbers of the workers, as INFO gives them."""

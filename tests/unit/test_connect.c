@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of the CONNECT options and of the JSON reader behind them (rules of
- * protocol.md 1.3).
+ * Tests of the CONNECT options and of the JSON reader behind them.
  */
 #include <config.h>
 

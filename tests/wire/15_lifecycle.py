@@ -127,6 +127,22 @@ def busy_stop(env):
             task.done()
 
 
+@suite.scenario("stop while it starts: nothing is left", reference=False)
+def early_stop(env):
+    for turn in range(12):
+        server = env.own_server(start=False)
+        server.write_conf({"pid_file": server.path("natsd.pid")})
+        server.spawn()
+        time.sleep(turn * 0.002)
+        server.raise_signal(signal.SIGTERM)
+        # before main() has begun the signal kills as it kills anything
+        status = server.wait_exit()
+        check(status in (0, -signal.SIGTERM), "exit status %d", status)
+        server.nothing_left()
+        server.kill()
+        server.remove()
+
+
 # reload
 
 @suite.scenario("SIGHUP: max_payload (S12)", reference=False)
@@ -323,8 +339,10 @@ def reload_often(env):
         server.reload({"max_payload": 1000 + n})
         server.raise_signal(signal.SIGHUP)
         traffic(env, a, b, subject, 20)
-    for client in env.each(None, server=server):
-        equal(client.info["max_payload"], 1014, "max_payload")
+    # the last verdict seen may be that of the signal before
+    wait_for(lambda: all(client.info["max_payload"] == 1014
+                         for client in env.each(None, server=server)),
+             "the last max_payload in every worker", step=0.05)
 
 
 @suite.scenario("SIGHUP without a file", workers=(1,), reference=False)
@@ -584,6 +602,8 @@ def worker_dies(env):
     check(victim not in server.worker_pids(), "the dead one is still there")
     # old and new together
     newcomers = [env.on(slot, CN, server=server) for slot in slots]
+    ids = [client.info["client_id"] for client in clients + newcomers]
+    equal(len(set(ids)), len(ids), "different client ids")
     for client in newcomers:
         client.sub(subject + b".new 1")
     for client in rest + newcomers:

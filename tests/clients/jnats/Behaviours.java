@@ -57,7 +57,7 @@ public final class Behaviours {
 	private Connection connect() throws Exception {
 		return Nats.connect(new Options.Builder().server(url)
 		    .maxReconnects(-1).reconnectWait(Duration.ofMillis(50))
-		    .reconnectJitter(Duration.ZERO)
+		    .reconnectJitter(Duration.ofMillis(10))
 		    .errorListener(new ErrorListener() { })
 		    .connectionListener((nc, event) -> {
 			    if (event == Events.RESUBSCRIBED)
