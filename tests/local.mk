@@ -107,6 +107,10 @@ check_LIBRARIES = libnatsd-crash.a
 libnatsd_crash_a_SOURCES = $(libnatsd_a_SOURCES)
 libnatsd_crash_a_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
 crash_libs = libnatsd-crash.a $(CONFUSE_LIBS) $(CHECK_LIBS) -lm -lpthread
+check_PROGRAMS += %D%/proc/natsd_crash
+%C%_proc_natsd_crash_SOURCES = src/natsd.c
+%C%_proc_natsd_crash_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
+%C%_proc_natsd_crash_LDADD = $(crash_libs)
 %C%_proc_ring_circle_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
 %C%_proc_ring_circle_LDADD = $(crash_libs)
 %C%_proc_trie_model_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
@@ -114,11 +118,13 @@ crash_libs = libnatsd-crash.a $(CONFUSE_LIBS) $(CHECK_LIBS) -lm -lpthread
 
 process_tests = \
 	%D%/clients/01_libnats.py \
+	%D%/clients/02_natscli.py \
 	%D%/clients/03_nats_go.py \
 	%D%/clients/04_node.py \
 	%D%/clients/05_nats_py.py \
 	%D%/clients/06_async_nats.py \
 	%D%/clients/07_jnats.py \
+	%D%/clients/08_nats_bench.py \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
 	%D%/wire/03_vectors.py \
@@ -152,11 +158,13 @@ TESTS += $(script_tests)
 
 EXTRA_DIST += \
 	%D%/clients/01_libnats.py \
+	%D%/clients/02_natscli.py \
 	%D%/clients/03_nats_go.py \
 	%D%/clients/04_node.py \
 	%D%/clients/05_nats_py.py \
 	%D%/clients/06_async_nats.py \
 	%D%/clients/07_jnats.py \
+	%D%/clients/08_nats_bench.py \
 	%D%/clients/async_nats/Cargo.toml \
 	%D%/clients/async_nats/src/main.rs \
 	%D%/clients/clients.py \

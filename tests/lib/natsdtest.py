@@ -298,6 +298,13 @@ class Client:
         del self.buf[:at]
         return line
 
+    def pong(self):
+        """Answer a PING; the server may have closed since."""
+        try:
+            self.sock.sendall(PONG)
+        except OSError:
+            pass
+
     def strip_ping(self, at):
         """Answer and take out a server's PING in front of position at.
         True: taken out; None: cannot tell yet."""
@@ -308,7 +315,7 @@ class Client:
         found = bytes(self.buf[start:start + 6])
         if found == PING:
             del self.buf[start:start + 6]
-            self.sock.sendall(PONG)
+            self.pong()
             return True
         return None if PING.startswith(found) else False
 
@@ -400,7 +407,7 @@ class Client:
         while True:
             line = self.line(timeout)
             if line == PING:
-                self.sock.sendall(PONG)
+                self.pong()
                 continue
             if not line.startswith((b"MSG ", b"HMSG ")):
                 return line

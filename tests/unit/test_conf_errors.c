@@ -210,9 +210,9 @@ static const struct {
 	    "2: ports_file_dir: found \"c.conf\", expected a directory: Not a "
 	    "directory" },
 	{ "workers = 8\nring_memory = 1MB", "2: ring_memory: found 1MB, "
-	    "expected at least 6MB for 8 workers (90 rings of at least 64KB)" },
+	    "expected at least 5760KB for 8 workers (90 rings of at least 64KB)" },
 	{ "workers = 4 memory_max = 2MB max_payload = 1MB", "1: memory_max: "
-	    "found 2MB, expected at least 6MB for 4 workers (three quarters of "
+	    "found 2MB, expected at least 5504KB for 4 workers (three quarters of "
 	    "each one's share have to hold a message of max_payload)" },
 };
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of the control line parser: the single lines of the protocol's vectors, section
- * 9, all cuts, the limits, and mutated lines against a slow parser that
+ * Tests of the control line parser: the protocol's single lines, all cuts, the limits, and mutated lines against a slow parser that
  * follows the definition byte by byte.
  */
 #include <config.h>
