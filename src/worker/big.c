@@ -203,7 +203,8 @@ big_receive(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 {
 	struct peer *p = &w->peer[from];
 	struct rec_fragment_shm f;
-	int r = 0;
+	struct buf whole;
+	int r;
 
 	if (len < sizeof f)
 		return -1;
@@ -229,9 +230,11 @@ big_receive(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 	CRASH_POINT("big.assembly");
 	if (p->assembly.len < f.total)
 		return 0;
-	r = receive_msg(w, from, p->assembly.data, f.total);
+	/* Ours now: the peer may be found broken, and forgotten, meanwhile. */
+	whole = p->assembly;
+	buf_init(&p->assembly, whole.max);
 	p->assembly_total = 0;
-	buf_reset(&p->assembly);
-	buf_trim(&p->assembly);
+	r = receive_msg(w, from, whole.data, f.total);
+	buf_fini(&whole);
 	return r;
 }

@@ -3,7 +3,8 @@
  * A client's connection: life, input, timers.
  *
  * Life: OPEN -> LINGER (an error was sent; input is thrown away until end of
- * file, so that a reset does not overtake the error) -> DOOMED (marked) ->
+ * file, so that a reset does not overtake the error; or that end was read and
+ * the replies to what came before it are still to leave) -> DOOMED (marked) ->
  * gone at the end of the iteration.  OPEN -> DOOMED directly when there is
  * nothing to say.
  */
@@ -243,19 +244,19 @@ client_close(struct worker *w, struct client *c, const char *reason)
 {
 	if (c->state == CLIENT_DOOMED)
 		return;
-	log_debug("%s - Client connection closed: %s", client_name(w, c),
-	    reason);
+	if (c->state == CLIENT_OPEN)
+		log_debug("%s - Client connection closed: %s",
+		    client_name(w, c), reason);
 	retire(w, c);
 	c->state = CLIENT_DOOMED;
 	client_list_add(w, c, LIST_DOOMED);
 }
 
-/* The error is queued: take nothing more, let it read, then close. */
+/* The last is queued: take nothing more, let it read that for so long, then
+ * close. */
 static void
-linger(struct worker *w, struct client *c, const char *reason)
+linger(struct worker *w, struct client *c, const char *reason, uint64_t ms)
 {
-	uint64_t ms = LINGER_MS;
-
 	if (c->state != CLIENT_OPEN)
 		return;
 	log_debug("%s - Client connection closed: %s", client_name(w, c),
@@ -289,7 +290,7 @@ client_error(struct worker *w, struct client *c, enum perr e,
 	if (!perr_closes(e))
 		return;
 	if (n > 0)
-		linger(w, c, perr_reason(e));
+		linger(w, c, perr_reason(e), LINGER_MS);
 	else
 		client_close(w, c, perr_reason(e));
 }
@@ -378,9 +379,11 @@ ping_due(struct worker *w, struct client *c)
 	bool refresh = c->rtt_known &&
 	    w->now_ms - c->rtt_at_ms > RTT_REFRESH_MS;
 
-	if (c->first_ping || quiet || refresh)
+	/* If its input waits, its silence is ours: so may its PONG. */
+	if (c->wait == WAIT_NONE && (c->first_ping || quiet || refresh)) {
 		ping(w, c);
-	c->first_ping = false;
+		c->first_ping = false;
+	}
 	if (c->state == CLIENT_OPEN && loop_timer_set(&w->loop, &c->timer,
 	    w->now_ms + interval) != 0)
 		client_close(w, c, "Out of Memory");
@@ -485,7 +488,7 @@ memory_over(struct worker *w)
 	while (worker_memory(w) == MEMORY_OVER) {
 		most = NULL;
 		TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
-			if (c->state == CLIENT_OPEN && c->out.bytes > 0 &&
+			if (c->state != CLIENT_DOOMED && c->out.bytes > 0 &&
 			    (most == NULL || c->out.bytes > most->out.bytes))
 				most = c;
 		if (most == NULL)
@@ -507,7 +510,7 @@ write_deadlines(struct worker *w)
 
 	for (c = TAILQ_FIRST(&w->list[LIST_BLOCKED]); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry[LIST_BLOCKED]);
-		if (c->state != CLIENT_OPEN || w->now_ms -
+		if (c->out.bytes == 0 || c->state != CLIENT_OPEN || w->now_ms -
 		    c->last_progress_ms <= w->conf.write_deadline_ms)
 			continue;
 		if (c->authorized)
@@ -545,6 +548,13 @@ client_hold(struct worker *w, struct client *c, enum client_wait why,
 	client_list_del(w, c, LIST_READY);
 }
 
+static bool
+room_for_big(const struct worker *w, uint32_t need)
+{
+	return worker_memory(w) == MEMORY_OK &&
+	    w->mem_in + w->pool.used + need <= w->mem_share;
+}
+
 bool
 client_released(struct worker *w, struct client *c)
 {
@@ -569,7 +579,8 @@ client_released(struct worker *w, struct client *c)
 	case WAIT_BIG:
 		return c->bigmsg == NULL;
 	case WAIT_MEMORY:
-		return worker_memory(w) == MEMORY_OK;
+		/* Or never, after a reload: start_big() says so. */
+		return c->need > w->mem_share || room_for_big(w, c->need);
 	default:
 		return true;
 	}
@@ -592,6 +603,23 @@ client_resume_waiting(struct worker *w)
 				w->parked |= c->wait_slots;
 		}
 	}
+}
+
+bool
+client_may_resume(struct worker *w)
+{
+	uint64_t parked = w->parked;
+	struct client *c;
+
+	w->parked = 0;
+	TAILQ_FOREACH(c, &w->list[LIST_WAIT], entry[LIST_WAIT]) {
+		if (client_released(w, c))
+			break;
+		if (c->wait == WAIT_RING)
+			w->parked |= c->wait_slots;
+	}
+	w->parked = parked;
+	return c != NULL;
 }
 
 /* ---- input ----------------------------------------------------------- */
@@ -640,8 +668,7 @@ start_big(struct worker *w, struct client *c, const uint8_t *p, size_t len)
 		client_close(w, c, "Out of Memory");
 		return;
 	}
-	if (worker_memory(w) != MEMORY_OK ||
-	    w->mem_in + w->pool.used + need > w->mem_share) {
+	if (!room_for_big(w, need)) {
 		keep_input(w, c, p, len);
 		client_hold(w, c, WAIT_MEMORY, 0);
 		return;
@@ -675,35 +702,67 @@ process(struct worker *w, struct client *c, const uint8_t *p, size_t len,
 		keep_input(w, c, p + used, len - used);
 }
 
-/* The large message is whole.  True if it was used. */
+/* The large message is whole.  True if it was used; *more: its last byte was
+ * not, which then stands behind a bare LF and is the next line's first. */
 static bool
-process_big(struct worker *w, struct client *c)
+process_big(struct worker *w, struct client *c, bool *more, uint8_t *next)
 {
 	uint8_t *p = c->big;
-	size_t need = c->big_need, used;
+	size_t have = c->big_have, used;
 
-	used = verbs_process(w, c, p, need, p + need);
+	*more = false;
+	*next = p[have - 1];
+	used = verbs_process(w, c, p, have, p + have);
 	if (used == 0 || c->state != CLIENT_OPEN)
 		return false;
+	*more = used < have;
 	drop_big(w, c); /* unless it goes on through the rings */
 	return true;
 }
 
+/* With its CR LF, or with a bare LF. */
 static bool
 big_whole(const struct client *c)
 {
-	return c->big != NULL && c->big_have == c->big_need;
+	return c->big != NULL && (c->big_have == c->big_need ||
+	    (c->big_have == c->big_need - 1 &&
+	    c->big[c->big_have - 1] == '\n'));
+}
+
+/* Put a byte in front of the input that waits. */
+static int
+unread_byte(struct worker *w, struct client *c, uint8_t byte)
+{
+	uint8_t *np;
+
+	if ((np = realloc(c->in, (size_t)c->in_len + 1)) == NULL) {
+		client_close(w, c, "Out of Memory");
+		return -1;
+	}
+	memmove(np + 1, np, c->in_len);
+	np[0] = byte;
+	w->mem_in -= c->in_cap;
+	c->in = np;
+	c->in_cap = ++c->in_len;
+	w->mem_in += c->in_cap;
+	return 0;
 }
 
 void
 client_resume(struct worker *w, struct client *c)
 {
+	bool more;
+	uint8_t next;
+
 	c->wait = WAIT_NONE;
 	w->drained = false;
-	if (match_look(&w->matcher))
-		peer_refresh(w);
-	if (big_whole(c) && !process_big(w, c))
-		return;
+	peer_look(w);
+	if (big_whole(c)) {
+		if (!process_big(w, c, &more, &next))
+			return;
+		if (more && unread_byte(w, c, next) != 0)
+			return;
+	}
 	if (c->state == CLIENT_OPEN && c->wait == WAIT_NONE && c->in_len > 0)
 		process(w, c, c->in, c->in_len, c->in + c->in_len);
 	if (c->state == CLIENT_OPEN && c->wait == WAIT_NONE && c->readable &&
@@ -719,13 +778,14 @@ input_end(struct worker *w, struct client *c, ssize_t n)
 		return;
 	}
 	c->readable = false;
+	c->ended = n == 0;
 	if (n == -1)
 		client_close(w, c, "Read Error");
 	else if (c->out.bytes == 0)
 		client_close(w, c, "Client Closed");
 	else if (c->state == CLIENT_OPEN)
 		/* Half-closed: it gets what is queued for it. */
-		linger(w, c, "Client Closed");
+		linger(w, c, "Client Closed", w->conf.write_deadline_ms);
 }
 
 /* Into the large message's buffer, and what follows into the big one. */
@@ -733,13 +793,15 @@ static void
 read_big(struct worker *w, struct client *c, size_t most)
 {
 	uint32_t rest = c->big_need - c->big_have;
+	uint8_t *in = w->inbuf + 1; /* room for one before it */
 	struct iovec iov[2];
 	size_t asked = rest + most;
+	bool more;
 	ssize_t n;
 
 	iov[0].iov_base = c->big + c->big_have;
 	iov[0].iov_len = rest;
-	iov[1].iov_base = w->inbuf;
+	iov[1].iov_base = in;
 	iov[1].iov_len = most;
 	n = readv(c->lfd.fd, iov, 2);
 	if (n <= 0) {
@@ -748,21 +810,26 @@ read_big(struct worker *w, struct client *c, size_t most)
 	}
 	c->readable = (size_t)n == asked || c->eof;
 	c->wait_since_ms = w->now_ms;
-	if (match_look(&w->matcher))
-		peer_refresh(w);
+	peer_look(w);
 	if ((size_t)n < rest) {
 		c->big_have += (uint32_t)n;
-		return;
+		n = 0;
+		if (!big_whole(c))
+			return;
+	} else {
+		c->big_have = c->big_need;
+		n -= rest;
 	}
-	c->big_have = c->big_need;
-	n -= rest;
-	if (!process_big(w, c) || c->wait != WAIT_NONE) {
-		if (c->state == CLIENT_OPEN)
-			keep_input(w, c, w->inbuf, (size_t)n);
-		return;
+	if (process_big(w, c, &more, w->inbuf) && more) {
+		in--;
+		n++;
 	}
-	if (n > 0)
-		process(w, c, w->inbuf, (size_t)n, w->inbuf + n + OUT_SLACK);
+	if (c->state != CLIENT_OPEN || n == 0)
+		return;
+	if (c->wait != WAIT_NONE || c->big != NULL)
+		keep_input(w, c, in, (size_t)n);
+	else
+		process(w, c, in, (size_t)n, in + n + OUT_SLACK);
 }
 
 static void
@@ -782,12 +849,12 @@ client_read(struct worker *w, struct client *c)
 	size_t carry = c->in_len;
 	ssize_t n;
 
-	ASSERT(carry + WORKER_READ + OUT_SLACK <= w->inbuf_size);
 	w->drained = false;
 	if (c->state == CLIENT_LINGER) {
 		discard(w, c);
 		return;
 	}
+	ASSERT(carry + WORKER_READ + OUT_SLACK <= w->inbuf_size);
 	if (c->big != NULL) {
 		read_big(w, c, most);
 		return;
@@ -798,8 +865,7 @@ client_read(struct worker *w, struct client *c)
 		return;
 	}
 	c->readable = (size_t)n == most || c->eof;
-	if (match_look(&w->matcher))
-		peer_refresh(w);
+	peer_look(w);
 	if (carry > 0)
 		memcpy(w->inbuf, c->in, carry);
 	process(w, c, w->inbuf, carry + (size_t)n,
@@ -833,7 +899,8 @@ half_close(struct worker *w, struct client *c)
 	if (c->out.bytes > 0 || c->half_closed)
 		return;
 	c->half_closed = true;
-	if (shutdown(c->lfd.fd, SHUT_WR) != 0 || (c->eof && !c->readable))
+	if (shutdown(c->lfd.fd, SHUT_WR) != 0 ||
+	    c->ended || (c->eof && !c->readable))
 		client_close(w, c, "Client Closed");
 	else if (c->readable)
 		client_list_add(w, c, LIST_READY);

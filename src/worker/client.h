@@ -24,7 +24,7 @@ struct score_conn_shm;
 
 enum client_state {
 	CLIENT_OPEN,
-	CLIENT_LINGER, /* the error is sent, input is thrown away till EOF */
+	CLIENT_LINGER, /* what is queued leaves, input is thrown away */
 	CLIENT_DOOMED, /* marked; taken apart at the end of the iteration */
 	CLIENT_STATES
 };
@@ -71,6 +71,7 @@ struct client {
 	bool rtt_known : 1;
 	bool unix_peer : 1;
 	bool half_closed : 1; /* our side is shut */
+	bool ended : 1; /* its end of file was read */
 	bool readable : 1; /* there may be more to read */
 	bool warned : 1; /* Invalid Publish Subject of the message at hand */
 	bool replied : 1; /* its +OK is out */
@@ -141,6 +142,8 @@ void client_close(struct worker *w, struct client *c, const char *reason);
 void client_reap(struct worker *w);
 /* Those that waited and may go on, in their order. */
 void client_resume_waiting(struct worker *w);
+/* Would that resume anybody?  (Between arming and sleeping.) */
+bool client_may_resume(struct worker *w);
 /* Read from all that have something; flush all that have output. */
 void client_read_ready(struct worker *w);
 void client_flush_all(struct worker *w);

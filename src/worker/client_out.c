@@ -96,6 +96,8 @@ slow_consumer(struct worker *w, struct client *c)
 static bool
 room_pending(struct worker *w, struct client *c, size_t n)
 {
+	if (c->state != CLIENT_OPEN)
+		return false;
 	if (c->out.bytes + n <= w->conf.max_pending)
 		return true;
 	client_flush_early(w, c);
@@ -175,6 +177,14 @@ block(struct worker *w, struct client *c)
 	client_list_add(w, c, LIST_BLOCKED);
 }
 
+/* All has gone. */
+static void
+unblock(struct worker *w, struct client *c)
+{
+	c->blocked = false;
+	client_list_del(w, c, LIST_BLOCKED);
+}
+
 /* A large payload goes straight from where it lies; what the socket refuses
  * is copied. */
 static bool
@@ -198,8 +208,10 @@ write_large(struct worker *w, struct client *c, const struct shape *sh,
 			return false;
 		}
 		c->last_progress_ms = w->now_ms;
-		if (st == OUT_DONE)
+		if (st == OUT_DONE) {
+			unblock(w, c);
 			return true;
+		}
 	}
 	for (i = 0; i < 2; i++) {
 		skip = sent < x.len[i] ? sent : x.len[i];
@@ -291,8 +303,11 @@ client_accepts(const struct worker *w, const struct subscriber *who,
 	const struct client *c = (const struct client *)(const void *)who;
 
 	(void)s;
-	return c->state == CLIENT_OPEN &&
-	    (m->from.echo || !is_publisher(w, c, m));
+	if (c->state != CLIENT_OPEN || (!m->from.echo && is_publisher(w, c, m)))
+		return false;
+	/* stall_check() would drop it. */
+	return !c->blocked || !w->conf.no_fast_producer_stall ||
+	    c->out.bytes + m->size <= w->conf.max_pending / 4 * 3;
 }
 
 static void
@@ -374,8 +389,7 @@ client_flush(struct worker *w, struct client *c)
 		return;
 	switch (out_write(&w->pool, &c->out, c->lfd.fd, NULL, NULL)) {
 	case OUT_DONE:
-		c->blocked = false;
-		client_list_del(w, c, LIST_BLOCKED);
+		unblock(w, c);
 		break;
 	case OUT_BLOCKED:
 		block(w, c);

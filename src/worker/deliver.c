@@ -161,6 +161,27 @@ deliver_pick(struct worker *w, const struct msg *m, const cellno *cell,
 	return before;
 }
 
+bool
+deliver_group(struct worker *w, struct msg *m, const cellno *cell, uint32_t n)
+{
+	uint32_t all = members(w, cell, n), at, i, k, pass;
+	subno no;
+
+	if (all == 0)
+		return false;
+	at = (uint32_t)(worker_random(w) % all);
+	/* From `at` on, then those before it. */
+	for (pass = 0; pass < 2; pass++)
+		for (i = k = 0; i < n; i++)
+			for (no = subs_of_cell(&w->subs, cell[i]); no != 0;
+			    no = subs_at(&w->subs, no)->next, k++)
+				if ((k < at) == (pass == 1) &&
+				    would_take(w, subs_at(&w->subs, no), m) &&
+				    deliver_one(w, m, no))
+					return true;
+	return false;
+}
+
 void
 deliver_finish(struct worker *w)
 {

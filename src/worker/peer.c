@@ -125,8 +125,8 @@ peer_come(struct worker *w, struct peer *p, uint32_t incarnation)
 	w->matcher.readable |= BIT(p->slot);
 }
 
-void
-peer_refresh(struct worker *w)
+static void
+refresh(struct worker *w)
 {
 	uint64_t live = slots_live(w->slots);
 	uint32_t inc;
@@ -144,8 +144,19 @@ peer_refresh(struct worker *w)
 		if (p->incarnation == 0 && (live & BIT(s)) != 0)
 			peer_come(w, p, inc);
 	}
-	/* The set that may be read has changed: look again. */
+}
+
+void
+peer_look(struct worker *w)
+{
 	(void)match_look(&w->matcher);
+	while (w->membership != w->matcher.membership) {
+		w->membership = w->matcher.membership;
+		refresh(w);
+		/* The set that may be read has changed, and membership may
+		 * have once more. */
+		(void)match_look(&w->matcher);
+	}
 }
 
 void
@@ -153,14 +164,14 @@ peer_broken(struct worker *w, slotno slot, const char *what)
 {
 	struct peer *p = &w->peer[slot];
 
+	if (slot == w->self) /* nobody else writes it: a new one is better */
+		fatalx("worker %u: %s makes no sense", slot, what);
 	log_limited(&w->limit_peer, LOG_LVL_ERR,
 	    "zones of worker %u make no sense: %s; ignored until it is "
 	    "replaced", slot, what);
 	p->broken = true;
 	w->matcher.readable &= ~BIT(slot);
 	w->matcher.view++;
-	if (slot == w->self)
-		return;
 	/* What it has left in its ring is skipped when its successor comes. */
 	(void)ring_rx_break(&p->rx);
 	forget(w, p);
@@ -298,7 +309,7 @@ peer_pending(struct worker *w)
 		if (w->peer[s].attached && w->peer[s].incarnation != 0 &&
 		    !w->peer[s].broken && ring_rx_pending(&w->peer[s].rx))
 			return true;
-	return slots_membership(w->slots) != w->matcher.membership;
+	return slots_membership(w->slots) != w->membership;
 }
 
 /* ---- send ------------------------------------------------------------ */
@@ -555,14 +566,17 @@ peer_say_waits(struct worker *w, uint64_t holders)
 bool
 peer_want_space(struct worker *w)
 {
-	uint64_t set = (w->parked | w->pump) & w->usable, ready = 0;
+	uint64_t set = (w->parked | w->pump) & w->usable;
 	struct peer *p;
+	bool ready = false;
 
 	for (; set != 0; set &= set - 1) {
 		p = &w->peer[__builtin_ctzll(set)];
 		ring_tx_want(&p->tx);
-		if (has_space(w, p))
-			ready |= BIT(p->slot);
+		/* Who is parked may wait for other rings too: only
+		 * client_may_resume() can tell. */
+		if (has_space(w, p) && (w->pump & BIT(p->slot)) != 0)
+			ready = true;
 	}
-	return ready != 0;
+	return ready;
 }

@@ -49,8 +49,9 @@ struct peer {
 int peer_attach(struct worker *w, const struct heritage *h);
 void peer_fini(struct worker *w);
 
-/* Membership has changed: who is new, who is gone. */
-void peer_refresh(struct worker *w);
+/* match_look(), and if membership has changed since the last call: who is
+ * new, who is gone. */
+void peer_look(struct worker *w);
 /* May a publisher that waited for this ring try again?  (Half of it is free,
  * nothing else is ahead, or the slot is gone.) */
 bool peer_ready(struct worker *w, slotno slot);
@@ -84,7 +85,7 @@ bool peer_answered(const struct worker *w, slotno slot, uint64_t number);
  * of our trie. */
 void peer_say_waits(struct worker *w, uint64_t holders);
 /* Before sleeping: ask for space where somebody waits for it; true if there
- * is some already. */
+ * is some already for what waits in peer_pump(). */
 bool peer_want_space(struct worker *w);
 /* The peer's zones make no sense. */
 void peer_broken(struct worker *w, slotno slot, const char *what);

@@ -178,7 +178,6 @@ receive_group(struct worker *w, struct received *x,
 	cellno cell[GROUP_CELLS_MAX];
 	const struct match_group *mg;
 	uint32_t n = 0, i;
-	subno no;
 
 	if (refs) {
 		if (!live_refs(w, g->refs, g->nrefs, ref))
@@ -191,10 +190,7 @@ receive_group(struct worker *w, struct received *x,
 		    i != 0 && n < GROUP_CELLS_MAX; i = own->part[i - 1].next)
 			cell[n++] = own->part[i - 1].ref.cell;
 	}
-	while ((no = deliver_pick(w, &x->m, cell, n)) != 0)
-		if (deliver_one(w, &x->m, no))
-			return true;
-	return false;
+	return deliver_group(w, &x->m, cell, n);
 }
 
 /* Groups that nobody here took go on to another slot; the duty to refuse goes
@@ -260,6 +256,12 @@ receive_msg(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 	/* Groups and refusals are decided message by message. */
 	if (x.r.count > 1 && (x.r.ngroups > 0 || x.m.from.ask))
 		return -1;
+	/* Its worker may have read of a longer max_control_line before us. */
+	if (worker_scratch(w, (uint64_t)x.r.subject_len + x.r.reply_len) != 0) {
+		log_limited(&w->limit_peer, LOG_LVL_ERR,
+		    "message lost: out of memory");
+		return 0;
+	}
 	score_add(&w->score->ring_msgs_in, x.r.count);
 	receive_runs(w, &x);
 	if (x.m.stall_ms > 0)

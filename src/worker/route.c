@@ -325,10 +325,13 @@ single_own(struct worker *w, struct msg *m, const struct match *x,
     const struct single *s)
 {
 	bool taken = deliver_own(w, m, x);
+	cellno cell[GROUP_CELLS_MAX];
 	uint32_t g;
 
 	for (g = 0; g < x->ngroup; g++)
-		if (s->member[g] != 0 && deliver_one(w, m, s->member[g]))
+		if (s->member[g] != 0 && (deliver_one(w, m, s->member[g]) ||
+		    deliver_group(w, m, cell, group_cells(x, &x->group[g],
+		    w->self, cell, GROUP_CELLS_MAX))))
 			taken = true;
 	return taken;
 }
@@ -428,6 +431,8 @@ route_run(struct worker *w, struct client *c, struct msg *m,
 		r->routed++;
 		m->body += m->stride;
 		if (c->bigmsg != NULL)
+			return;
+		if (r->routed == count || c->state != CLIENT_OPEN)
 			return;
 		/* A subscription that reached its max has changed the
 		 * interest. */

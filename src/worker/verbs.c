@@ -517,6 +517,7 @@ client_recheck(struct worker *w, struct client *c)
 		return;
 	}
 	c->headers = c->opts.headers && !w->conf.no_header_support;
+	c->no_responders = c->opts.no_responders && c->headers;
 }
 
 static void

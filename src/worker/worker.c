@@ -88,13 +88,27 @@ attach_index(struct worker *w)
 	return match_init(mt, w->conf.max_control_line / 2 + 2);
 }
 
+int
+worker_scratch(struct worker *w, uint64_t len)
+{
+	uint64_t size = len + UINT16_MAX + 4096; /* with the longest sid */
+	uint8_t *np;
+
+	if (size <= w->scratch_size)
+		return 0;
+	if ((np = realloc(w->scratch, size)) == NULL)
+		return -1;
+	w->scratch = np;
+	w->scratch_size = size;
+	return 0;
+}
+
 /* Buffers that follow max_control_line. */
 static int
 size_buffers(struct worker *w)
 {
 	size_t line = w->conf.max_control_line;
 	size_t in = 2 * line + WORKER_LARGE + WORKER_READ + 1024;
-	size_t out = 4 * line + 4096;
 	uint8_t *np;
 
 	if (in > w->inbuf_size) {
@@ -104,12 +118,8 @@ size_buffers(struct worker *w)
 		w->inbuf_size = in;
 	}
 	/* A quoted subject takes four bytes for one. */
-	if (out > w->scratch_size) {
-		if ((np = realloc(w->scratch, out)) == NULL)
-			return -1;
-		w->scratch = np;
-		w->scratch_size = out;
-	}
+	if (worker_scratch(w, 4 * line) != 0)
+		return -1;
 	return match_set_tokens(&w->matcher, (uint32_t)line / 2 + 2);
 }
 
@@ -311,8 +321,7 @@ worker_start(struct worker *w, struct heritage *h)
 		fatal("worker %u: cannot seal itself in", w->self);
 	quiesce_online(w->own);
 	bell_disarm(w->own);
-	(void)match_look(&w->matcher);
-	peer_refresh(w);
+	peer_look(w);
 	if (chan_send(w->chan.fd, CHAN_READY, 0, NULL, 0, -1) != 0)
 		fatal("worker %u: cannot tell the master", w->self);
 }
@@ -346,7 +355,7 @@ wait_for_events(struct worker *w)
 	 * pairs with peer_publish() and drain() in peer.c. */
 	bell_arm(w->own);
 	accept_balance(w);
-	if (peer_want_space(w) || peer_pending(w))
+	if (peer_want_space(w) || client_may_resume(w) || peer_pending(w))
 		t = 0;
 	quiesce_offline(w->own);
 	(void)loop_wait(&w->loop, t);
@@ -360,8 +369,7 @@ iteration(struct worker *w)
 	wait_for_events(w);
 	w->now_ms = clock_mono_ms();
 	w->drained = false;
-	if (match_look(&w->matcher))
-		peer_refresh(w);
+	peer_look(w);
 	peer_drain(w);
 	loop_dispatch(&w->loop);
 	peer_pump(w);

@@ -76,6 +76,7 @@ struct worker {
 	uint64_t pump; /* slots for which something waits in peer_pump() */
 	uint64_t dirty; /* rings with unpublished records */
 	uint64_t parked; /* rings that somebody waits for */
+	uint64_t membership; /* that peer_look() has acted on */
 	uint64_t drain_drops;
 	/* clients */
 	struct client **client; /* by line */
@@ -207,6 +208,10 @@ uint32_t deliver_members(const struct worker *w, const struct msg *m,
     const cellno *cell, uint32_t n);
 /* One message to one subscription; true if it was taken. */
 bool deliver_one(struct worker *w, struct msg *m, subno n);
+/* One message to a member of a group: to one at random or, if that does not
+ * take it, to the others in cyclic order.  True if one has taken it. */
+bool deliver_group(struct worker *w, struct msg *m, const cellno *cell,
+    uint32_t n);
 /* Remove the subscriptions that have reached their max. */
 void deliver_finish(struct worker *w);
 
@@ -225,6 +230,9 @@ void trace_payload(const struct worker *w, const struct client *c,
     const char *dir, const uint8_t *p, size_t len);
 void trace_out(const struct worker *w, const struct client *c,
     const uint8_t *line, size_t len);
+
+/* Room for lines with so many bytes of subject and reply; -1: no memory. */
+int worker_scratch(struct worker *w, uint64_t len);
 
 extern const struct subscriber_ops client_subscriber_ops;
 

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 
-from clients import Missing, main, need, run_program
+sys.dont_write_bytecode = True
+from clients import Missing, main, need, run_program  # noqa: E402
 
 
 def build(place):

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The nats command line tool: each command is a connection of its own."""
 
-import os
 import re
 import subprocess
 import sys
 import tempfile
 
-from clients import (BEHAVIOURS, TIMEOUT, Broker, Failure, Shell, check,
-                     equal, main, nats_tool, wait_for)
+sys.dont_write_bytecode = True
+from clients import (BEHAVIOURS, Broker, Failure, Shell, check, equal, main,  # noqa: E402
+                     nats_tool, wait_for)
 
 SUBSCRIBERS = 3
 PUBLISHERS = 3
@@ -29,7 +29,9 @@ def exchange(shell, subject, tools):
     for tool in publishers:
         tool.end()
     for tool in tools:
-        lines = tool.end()
+        # it may also have said that it was disconnected
+        lines = [line for line in tool.end()
+                 if re.fullmatch(r"\d \d+", line)]
         equal(len(lines), 20 * PUBLISHERS, "messages")
         for n in range(PUBLISHERS):
             equal([line for line in lines if line.startswith("%d " % n)],
@@ -52,9 +54,7 @@ def wildcards(shell):
                         "wild.a.b.c", "other.a.c", "wild.end.c"):
             shell.run("pub", subject, "x")
         for tool in tools:
-            equal(re.findall(r"\b(?:wild|other)[.\w]*\b(?!\.[*>])",
-                             "\n".join(line for line in tool.end()
-                                       if "Subscribing" not in line)),
+            equal(re.findall(r'"([\w.]+)"', "\n".join(tool.end())),
                   subjects, "subjects")
 
 
@@ -116,8 +116,8 @@ def large_payload(shell):
 
 
 def drain(shell):
-    """An interrupted replier drains: none of the requests that come before,
-    during and after it stays without a reply while there is another one."""
+    """One replier after the other is interrupted and drains; requests are
+    answered as long as there is one."""
     tools = [shell.start("reply", "drained", "here") for _ in range(2)]
     shell.in_force("drained", 2)
     for tool in tools:
@@ -171,9 +171,8 @@ def build(place):
                     print("  not ok %s - %s" % (name, e), flush=True)
                     bad += 1
                 shell.stop()
-            check(not bad, "%d behaviours are not ok; natsd's log:\n%s",
-                  bad, broker.log()[-6000:])
             broker.finish()
+            check(not bad, "%d behaviours are not ok", bad)
         finally:
             shell.stop()
             broker.kill()

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 
-from clients import Missing, main, run_program
+sys.dont_write_bytecode = True
+from clients import Missing, main, run_program  # noqa: E402
 
 
 def python_with_pip():

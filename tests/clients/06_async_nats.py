@@ -5,7 +5,8 @@
 import os
 import sys
 
-from clients import main, need, run_program
+sys.dont_write_bytecode = True
+from clients import main, need, run_program  # noqa: E402
 
 
 def cargo_home(place):

@@ -4,7 +4,8 @@
 
 import sys
 
-from clients import main, need, run_program
+sys.dont_write_bytecode = True
+from clients import main, need, run_program  # noqa: E402
 
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:" \
        "copy-dependencies"

@@ -5,7 +5,8 @@
 import re
 import sys
 
-from clients import SLOW, Broker, Shell, check, equal, main, nats_tool
+sys.dont_write_bytecode = True
+from clients import SLOW, Broker, Shell, check, equal, main, nats_tool  # noqa: E402
 
 CLIENTS = 10
 EACH = 10000

@@ -140,13 +140,19 @@ class Place:
         with open(os.path.join(self.source, name)) as file:
             return file.read()
 
-    def go(self):
-        """Where Go keeps what it downloads and compiles."""
+    def go(self, flags="-mod=mod -modcacherw"):
+        """Go keeps what it downloads, compiles and counts in the build
+        folder; the user's settings stay in force."""
+        config = os.environ.get("XDG_CONFIG_HOME") or \
+            os.path.expanduser("~/.config")
         return {"GOPATH": os.path.join(self.top, "go"),
                 "GOMODCACHE": os.path.join(self.top, "go", "mod"),
                 "GOCACHE": os.path.join(self.top, "go", "cache"),
+                "GOENV": os.environ.get("GOENV") or
+                os.path.join(config, "go", "env"),
+                "XDG_CONFIG_HOME": os.path.join(self.top, "go", "config"),
                 "GOBIN": self.path("bin"), "GOTOOLCHAIN": "local",
-                "GOFLAGS": "-mod=mod -modcacherw", "CGO_ENABLED": "0"}
+                "GOFLAGS": flags, "CGO_ENABLED": "0"}
 
 
 NATSCLI = "github.com/nats-io/natscli/nats@v0.5.1"
@@ -155,7 +161,7 @@ NATSCLI = "github.com/nats-io/natscli/nats@v0.5.1"
 def nats_tool(place):
     """The path of the nats command line tool."""
     go = need("go", (1, 26), ("version",))
-    place.fetch(go, "install", NATSCLI, env=dict(place.go(), GOFLAGS=""))
+    place.fetch(go, "install", NATSCLI, env=place.go("-modcacherw"))
     return place.path("bin", "nats")
 
 
@@ -183,13 +189,9 @@ class Tool:
             self.output += data
 
     def lines(self):
-        return self.output.decode(errors="replace").splitlines()
-
-    def said(self, what, count=1):
-        """Wait until that many lines have this text."""
-        wait_for(lambda: sum(what in line for line in self.lines()) >= count,
-                 "%d times %r of nats %s; it said:\n%s" % (
-                     count, what, " ".join(self.args), self.text()))
+        """All lines but the blank ones."""
+        text = self.output.decode(errors="replace")
+        return [line for line in text.splitlines() if line]
 
     def text(self):
         return self.output.decode(errors="replace")[-2000:]

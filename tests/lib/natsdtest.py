@@ -131,11 +131,20 @@ def children(pid):
     return sorted(found)
 
 
-def session_members(sid):
+def related(sid, word):
+    """Processes of that session, or with that word in their command line
+    (whoever detaches has a session of its own)."""
     found = []
     for pid in all_pids():
         stat = proc_stat(pid)
-        if stat and stat[2] == sid and stat[0] not in "ZX":
+        if not stat or stat[0] in "ZX" or pid == os.getpid():
+            continue
+        try:
+            with open("/proc/%d/cmdline" % pid, "rb") as file:
+                line = file.read()
+        except OSError:
+            line = b""
+        if stat[2] == sid or word.encode() in line:
             found.append(pid)
     return found
 
@@ -840,9 +849,13 @@ class Server:
             self.kill()
             self.remove()
 
+    def members(self):
+        """All processes of it that run, detached ones too."""
+        return related(self.pid, self.dir)
+
     def nothing_left(self):
-        wait_for(lambda: not session_members(self.pid),
-                 "the processes %r to leave" % session_members(self.pid), 5)
+        wait_for(lambda: not self.members(),
+                 "the processes %r to leave" % self.members(), 5 * SLOW)
         if REFERENCE:
             return
         left = set(os.listdir(self.dir)) - self.allowed
@@ -851,7 +864,7 @@ class Server:
     def kill(self):
         """Whatever still runs of it dies."""
         if self.pid:
-            for pid in session_members(self.pid):
+            for pid in self.members():
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except OSError:

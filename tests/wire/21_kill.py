@@ -97,7 +97,8 @@ class Publisher:
     def run(self):
         try:
             while not self.stop:
-                self.batch(self.random.randrange(1, 40))
+                self.batch(self.random.randrange(
+                    1, 40 if max(self.sizes) < 100000 else 5))
         except (Failure, OSError):
             if not self.client.eof and not self.client.hung_up():
                 raise
@@ -105,7 +106,7 @@ class Publisher:
 
     def batch(self, count):
         data = []
-        room = 40 << 20  # well below max_pending
+        room = 36 << 20  # well below max_pending
         for _ in range(count):
             size = self.random.choice(self.sizes)
             room -= size
@@ -397,7 +398,6 @@ def twenty(env):
             left / 1024))
         check(min(peak) > fresh + (2 << 20), "the zones did not grow: "
               "%r from %d", peak, fresh)
-        if os.environ.get("ZZ"): print(zones)
         check(left < fresh + (1 << 20), "memory did not come back: "
               "%d bytes, %d at the start", left, fresh)
         for slot in set(range(6)) - set(slots):
@@ -476,7 +476,7 @@ def big_target_dies(env):
               "%r was cut off" % reader.client)
     all_slots_spare(server)
     clean(server)
-    Traffic(env, server, slots_now(server), (8000000,)).finish()
+    Traffic(env, server, slots_now(server), (0, 1000000)).finish()
 
 
 @suite.scenario("a worker dies while it sends 8 MB messages", conf=BIG,
