@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fdutil.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "master/master.h"
@@ -145,7 +146,9 @@ main(int argc, char **argv)
 	char err[1024];
 	int status;
 
-	if (options_parse(argc, argv, &o, err, sizeof err) == -1)
+	if (fd_keep_standard() == -1)
+		status = EXIT_FAILED; /* nowhere to say why */
+	else if (options_parse(argc, argv, &o, err, sizeof err) == -1)
 		status = usage_error(err);
 	else
 		status = run_mode(&o, argv[0]);

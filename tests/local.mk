@@ -39,10 +39,13 @@ unit_tests = \
 	%D%/unit/test_log \
 	%D%/unit/test_logpipe \
 	%D%/unit/test_loop \
+	%D%/unit/test_match \
 	%D%/unit/test_mem \
 	%D%/unit/test_options \
+	%D%/unit/test_out \
 	%D%/unit/test_parse \
 	%D%/unit/test_perr \
+	%D%/unit/test_plan \
 	%D%/unit/test_quiesce \
 	%D%/unit/test_ring \
 	%D%/unit/test_sandbox \
@@ -51,6 +54,7 @@ unit_tests = \
 	%D%/unit/test_slots \
 	%D%/unit/test_strnum \
 	%D%/unit/test_subject \
+	%D%/unit/test_subs \
 	%D%/unit/test_trie \
 	%D%/unit/test_zone
 if HAVE_CHECK
@@ -144,7 +148,11 @@ process_tests = \
 	%D%/wire/17_verbose.py \
 	%D%/wire/18_back_pressure.py \
 	%D%/wire/19_command_line.py \
-	%D%/wire/21_kill.py
+	%D%/wire/20_review.py \
+	%D%/wire/21_kill.py \
+	%D%/wire/22_full.py \
+	%D%/wire/23_many.py \
+	%D%/wire/24_review.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -181,6 +189,7 @@ EXTRA_DIST += \
 	%D%/lib/natsdtest.py \
 	%D%/lib/shmpair.h \
 	%D%/lib/triechurn.h \
+	%D%/lib/tries.h \
 	%D%/lib/vectors.py \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
@@ -207,7 +216,12 @@ EXTRA_DIST += \
 	%D%/wire/17_verbose.py \
 	%D%/wire/18_back_pressure.py \
 	%D%/wire/19_command_line.py \
-	%D%/wire/21_kill.py
+	%D%/wire/20_review.py \
+	%D%/wire/21_kill.py \
+	%D%/wire/22_full.py \
+	%D%/wire/24_review.py \
+	%D%/wire/23_many.py \
+	%D%/wire/24_review.py
 
 # What the client tests have built or fetched; some of it is read-only.
 clean-local:

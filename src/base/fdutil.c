@@ -45,6 +45,21 @@ fd_set_cloexec(int fd)
 }
 
 int
+fd_keep_standard(void)
+{
+	int fd;
+
+	/* open(2) gives the lowest number: this one, for those below are in
+	 * use. */
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
+		    open("/dev/null", O_RDWR) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+int
 fd_write_all(int fd, const void *p, size_t len)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLOUT };

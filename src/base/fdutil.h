@@ -13,6 +13,13 @@ int fd_set_nonblock(int fd);
 int fd_set_cloexec(int fd);
 
 /*
+ * At the start of a program: descriptors 0, 1 and 2 that its caller has closed
+ * get /dev/null, so that nothing opened later is taken for standard output.
+ * 0, or -1 with errno of open(2).
+ */
+int fd_keep_standard(void);
+
+/*
  * Writes all len bytes, repeating short and interrupted writes; waits when fd
  * is non-blocking.  0, or -1 with errno of write(2).
  */

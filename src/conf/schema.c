@@ -320,9 +320,10 @@ on_unknown(const cfg_t *cfg, const char *name)
 {
 	uint32_t line = (uint32_t)cfg->line;
 	uint32_t i = find_statement(name, line);
+	/* It may stand in quotes, as no name should. */
+	uint32_t at = i < parse.prep->ntokens ? i : find_token(name, line);
 
-	if (i < parse.prep->ntokens && is_secret_near(i) &&
-	    kind_at(i + 1) != '=' &&
+	if (is_secret_near(at) && kind_at(at + 1) != '=' &&
 	    strchr(name, ':') == NULL &&
 	    !hint_unsupported(section_of(cfg), name))
 		fixed_error(line, "found more text behind a secret; write the "

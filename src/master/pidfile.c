@@ -42,6 +42,7 @@ open_locked(const char *path, struct flock *fl)
 {
 	int fd;
 
+	memset(fl, 0, sizeof *fl);
 	for (;;) {
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
 		    O_NONBLOCK | O_NOCTTY, PIDFILE_MODE);
@@ -53,6 +54,8 @@ open_locked(const char *path, struct flock *fl)
 				errno = EAGAIN;
 			}
 			fd_close(&fd);
+			if (errno == EAGAIN && fl->l_type == F_UNLCK)
+				continue; /* it has just gone */
 			return -1;
 		}
 		if (is_same(fd, path))

@@ -175,6 +175,8 @@ reload_timer(struct loop_timer *timer)
 	struct child *c;
 	uint32_t i;
 
+	if (m->stopping)
+		return; /* the stop has its own patience */
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		c = &m->child[i];
 		if (c->state != CHILD_LIVE || c->killed ||

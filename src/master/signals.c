@@ -88,7 +88,8 @@ static const struct {
 	{ SIGCHLD, NULL, reap_children },
 };
 
-static const int ignored[] = { SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU };
+/* SIGXFSZ: a log file at its limit must not end the daemon. */
+static const int ignored[] = { SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU, SIGXFSZ };
 
 #define NACTIONS (sizeof actions / sizeof actions[0])
 

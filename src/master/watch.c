@@ -15,7 +15,9 @@
 /* No look counts for more: when we were stopped ourselves, or the machine
  * slept, nobody else is to blame. */
 #define WATCH_STEP_MAX_MS (3 * WATCH_MS / 2)
-/* Patience while a live peer waits for it. */
+/* Patience while a live peer waits for it, and the least that there is: with
+ * sleepers and ourselves waking once a second, two looks in a row may find the
+ * same sleep, three may not. */
 #define WATCH_AWAITED_MS 2000
 /* Time that a child has to get ready, if the watchdog has less. */
 #define WATCH_START_MS 10000
@@ -51,7 +53,7 @@ fell(struct child *c, const char *why)
 static void
 watch_live(struct child *c, uint64_t step, bool awaited)
 {
-	const struct conf *conf = &c->m->conf;
+	uint64_t limit = c->m->conf.watchdog_ms;
 	uint64_t counter = zones_quiescence(&c->m->zones, c->slot);
 
 	if (counter != c->counter) {
@@ -60,9 +62,11 @@ watch_live(struct child *c, uint64_t step, bool awaited)
 		return;
 	}
 	c->still_ms += step;
-	if (conf->watchdog_ms == 0)
+	if (limit == 0)
 		return;
-	if (c->still_ms >= conf->watchdog_ms)
+	if (limit < WATCH_AWAITED_MS)
+		limit = WATCH_AWAITED_MS;
+	if (c->still_ms >= limit)
 		fell(c, "");
 	else if (awaited && c->still_ms >= WATCH_AWAITED_MS)
 		fell(c, " while another worker waited for it");

@@ -268,11 +268,20 @@ has_room(const struct edges_table *tab, uint32_t n)
 	    (uint64_t)tab->used + n <= (uint64_t)tab->n / 16 * 15;
 }
 
+/* The same for the table being filled: what is still to be copied needs its
+ * place there too, so that the filling, and every search, comes to an end. */
+static bool
+next_has_room(const struct edges *ed, uint32_t n)
+{
+	return ed->next.e == NULL ||
+	    has_room(&ed->next, ed->cur.live - ed->next.live + n);
+}
+
 bool
 edges_reserve(struct edges *ed, uint32_t n, uint64_t room)
 {
 	if (ed->cur.e != NULL && has_room(&ed->cur, n) &&
-	    has_room(&ed->next, n))
+	    next_has_room(ed, n))
 		return true;
 	/* Rare: no memory to grow until now, or many tokens at once. */
 	if (ed->next.e != NULL)

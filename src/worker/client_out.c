@@ -185,24 +185,17 @@ unblock(struct worker *w, struct client *c)
 	client_list_del(w, c, LIST_BLOCKED);
 }
 
-/* A large payload goes straight from where it lies; what the socket refuses
- * is copied. */
+/* Straight from where it lies; what the socket refuses is copied. */
 static bool
-write_large(struct worker *w, struct client *c, const struct shape *sh,
-    const uint8_t *body)
+write_now(struct worker *w, struct client *c, const struct out_extra *x)
 {
-	struct out_extra x;
 	enum out_status st;
 	size_t sent = 0, skip;
 	int i;
 
-	x.p[0] = sh->line;
-	x.len[0] = sh->line_len;
-	x.p[1] = body;
-	x.len[1] = sh->body_len;
 	if (!c->blocked) {
 		peer_publish(w);
-		st = out_write(&w->pool, &c->out, c->lfd.fd, &x, &sent);
+		st = out_write(&w->pool, &c->out, c->lfd.fd, x, &sent);
 		if (st == OUT_ERROR) {
 			client_close(w, c, "Write Error");
 			return false;
@@ -214,16 +207,62 @@ write_large(struct worker *w, struct client *c, const struct shape *sh,
 		}
 	}
 	for (i = 0; i < 2; i++) {
-		skip = sent < x.len[i] ? sent : x.len[i];
+		skip = sent < x->len[i] ? sent : x->len[i];
 		sent -= skip;
-		if (out_append(&w->pool, &c->out, x.p[i] + skip,
-		    x.len[i] - skip) != 0) {
+		if (out_append(&w->pool, &c->out, x->p[i] + skip,
+		    x->len[i] - skip) != 0) {
 			client_close(w, c, "Out of Memory");
 			return false;
 		}
 	}
 	block(w, c);
 	return true;
+}
+
+static bool
+write_large(struct worker *w, struct client *c, const struct shape *sh,
+    const uint8_t *body)
+{
+	struct out_extra x = { { sh->line, body },
+	    { sh->line_len, sh->body_len } };
+
+	return write_now(w, c, &x);
+}
+
+/* The block of this run, as the receiver before may have left it: its first
+ * line is its key. */
+static void
+make_block(struct worker *w, const struct shape *sh, uint32_t n)
+{
+	if (w->block_body == sh->body && w->block_n == n &&
+	    memcmp(w->block, sh->line, sh->line_len) == 0)
+		return;
+	fill(w->block, sh, n);
+	w->block_body = sh->body;
+	w->block_n = n;
+}
+
+/* A whole run, from the block that it shares with the other receivers. */
+static uint32_t
+write_block(struct worker *w, struct client *c, struct msg *m,
+    struct shape *sh, uint32_t n)
+{
+	size_t len = n * (sh->line_len + sh->body_len);
+	struct out_extra x = { { w->block, NULL }, { len, 0 } };
+
+	if (!room_pending(w, c, len) || !stall_check(w, c, m, len, n))
+		return 0;
+	make_block(w, sh, n);
+	return write_now(w, c, &x) ? n : 0;
+}
+
+static bool
+wants_block(const struct worker *w, const struct shape *sh, uint32_t n)
+{
+	size_t len = n * (sh->line_len + sh->body_len);
+
+	return w->block_shared && n > 1 && len >= WORKER_BLOCK_MIN &&
+	    len <= WORKER_BLOCK && len <= w->conf.max_pending / 4;
 }
 
 /* Up to n messages from sh->body on; how many were queued. */
@@ -337,7 +376,10 @@ client_deliver(struct worker *w, struct subscriber *who, const struct sub *s,
 	sh.body += first * sh.stride;
 	if (log_trace_on())
 		trace_msgs(w, c, &sh, n);
-	sent = write_slices(w, c, m, &sh, n);
+	if (wants_block(w, &sh, n))
+		sent = write_block(w, c, m, &sh, n);
+	else
+		sent = write_slices(w, c, m, &sh, n);
 	score_add(&w->score->out_msgs, sent);
 	score_add(&w->score->out_bytes, (uint64_t)sent * (sh.body_len - 2));
 	score_add(&c->score->out_msgs, sent);

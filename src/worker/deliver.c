@@ -75,6 +75,14 @@ give_all(struct worker *w, struct msg *m, const struct match_plain *node,
 	return taken;
 }
 
+static bool
+has_several(const struct worker *w, const struct match_plain *node)
+{
+	subno no = subs_of_cell(&w->subs, node->ref.cell);
+
+	return no != 0 && subs_at(&w->subs, no)->next != 0;
+}
+
 bool
 deliver_plain(struct worker *w, struct msg *m, const struct match_plain *node,
     uint32_t n)
@@ -82,6 +90,8 @@ deliver_plain(struct worker *w, struct msg *m, const struct match_plain *node,
 	bool taken = false;
 	uint32_t i;
 
+	w->block_body = NULL;
+	w->block_shared = n > 1 || (n == 1 && has_several(w, node));
 	if (m->count == 1 || !has_twins(w, node, n))
 		return give_all(w, m, node, n, 0, m->count);
 	for (i = 0; i < m->count; i++)
@@ -99,14 +109,29 @@ deliver_one(struct worker *w, struct msg *m, subno n)
 static uint32_t
 members(const struct worker *w, const cellno *cell, uint32_t n)
 {
-	uint32_t i, sum = 0;
-	subno no;
+	uint32_t i, k, sum = 0;
 
-	for (i = 0; i < n; i++)
-		for (no = subs_of_cell(&w->subs, cell[i]); no != 0;
-		    no = subs_at(&w->subs, no)->next)
-			sum++;
+	for (i = 0; i < n; i++) {
+		(void)subs_members(&w->subs, cell[i], &k);
+		sum += k;
+	}
 	return sum;
+}
+
+/* Member number `at` over all cells; 0 if there are fewer. */
+static subno
+member(const struct worker *w, const cellno *cell, uint32_t n, uint32_t at)
+{
+	const subno *m;
+	uint32_t i, k;
+
+	for (i = 0; i < n; i++) {
+		m = subs_members(&w->subs, cell[i], &k);
+		if (at < k)
+			return m[at];
+		at -= k;
+	}
+	return 0;
 }
 
 static bool
@@ -121,14 +146,12 @@ uint32_t
 deliver_members(const struct worker *w, const struct msg *m,
     const cellno *cell, uint32_t n)
 {
-	uint32_t i, sum = 0;
-	subno no;
+	uint32_t all = members(w, cell, n), i, sum = 0;
 
-	for (i = 0; i < n; i++)
-		for (no = subs_of_cell(&w->subs, cell[i]); no != 0;
-		    no = subs_at(&w->subs, no)->next)
-			if (would_take(w, subs_at(&w->subs, no), m))
-				sum++;
+	for (i = 0; i < all; i++)
+		if (would_take(w, subs_at(&w->subs, member(w, cell, n, i)),
+		    m))
+			sum++;
 	return sum;
 }
 
@@ -137,48 +160,34 @@ deliver_pick(struct worker *w, const struct msg *m, const cellno *cell,
     uint32_t n)
 {
 	uint32_t all = members(w, cell, n), at, i;
-	subno no, before = 0;
-	bool early;
+	subno no;
 
 	if (all == 0)
 		return 0;
 	at = (uint32_t)(worker_random(w) % all);
-	/* The first one from `at` on that takes it, else the first before. */
-	for (i = 0; i < n; i++) {
-		for (no = subs_of_cell(&w->subs, cell[i]); no != 0;
-		    no = subs_at(&w->subs, no)->next) {
-			early = at > 0;
-			if (early)
-				at--;
-			if ((early && before != 0) ||
-			    !would_take(w, subs_at(&w->subs, no), m))
-				continue;
-			if (!early)
-				return no;
-			before = no;
-		}
+	for (i = 0; i < all; i++) {
+		no = member(w, cell, n, (at + i) % all);
+		if (would_take(w, subs_at(&w->subs, no), m))
+			return no;
 	}
-	return before;
+	return 0;
 }
 
 bool
 deliver_group(struct worker *w, struct msg *m, const cellno *cell, uint32_t n)
 {
-	uint32_t all = members(w, cell, n), at, i, k, pass;
+	uint32_t all = members(w, cell, n), at, i;
 	subno no;
 
 	if (all == 0)
 		return false;
 	at = (uint32_t)(worker_random(w) % all);
-	/* From `at` on, then those before it. */
-	for (pass = 0; pass < 2; pass++)
-		for (i = k = 0; i < n; i++)
-			for (no = subs_of_cell(&w->subs, cell[i]); no != 0;
-			    no = subs_at(&w->subs, no)->next, k++)
-				if ((k < at) == (pass == 1) &&
-				    would_take(w, subs_at(&w->subs, no), m) &&
-				    deliver_one(w, m, no))
-					return true;
+	for (i = 0; i < all; i++) {
+		no = member(w, cell, n, (at + i) % all);
+		if (would_take(w, subs_at(&w->subs, no), m) &&
+		    deliver_one(w, m, no))
+			return true;
+	}
 	return false;
 }
 

@@ -42,6 +42,9 @@ subs_fini(struct subs *s)
 	for (i = 0; i < s->nheads; i++)
 		free(s->head[i]);
 	free(s->head);
+	for (i = 1; i <= s->nteams; i++)
+		free(s->team[i].member);
+	free(s->team);
 	free(s->finished);
 	memset(s, 0, sizeof *s);
 }
@@ -158,6 +161,93 @@ cell_unlink(struct subs *s, subno n)
 		*cell_head(s, sub->cell) = sub->next;
 	if (sub->next != 0)
 		subs_at(s, sub->next)->prev = sub->prev;
+}
+
+/* ---- teams ----------------------------------------------------------- */
+
+/* An empty one; 0 without memory. */
+static uint32_t
+team_new(struct subs *s)
+{
+	struct sub_team *nt;
+	uint32_t t = s->free_team, cap;
+
+	if (t != 0) {
+		s->free_team = s->team[t].n;
+		s->team[t].n = 0;
+		return t;
+	}
+	if (s->nteams + 1 >= s->capteams) {
+		cap = s->capteams == 0 ? 16 : s->capteams * 2;
+		if ((nt = realloc(s->team, cap * sizeof *nt)) == NULL)
+			return 0;
+		s->bytes += (uint64_t)(cap - s->capteams) * sizeof *nt;
+		s->team = nt;
+		s->capteams = cap;
+	}
+	t = ++s->nteams;
+	memset(&s->team[t], 0, sizeof s->team[t]);
+	return t;
+}
+
+static void
+team_free(struct subs *s, uint32_t t)
+{
+	s->bytes -= (uint64_t)s->team[t].cap * sizeof(subno);
+	free(s->team[t].member);
+	memset(&s->team[t], 0, sizeof s->team[t]);
+	s->team[t].n = s->free_team;
+	s->free_team = t;
+}
+
+static int
+team_grow(struct subs *s, struct sub_team *team)
+{
+	uint32_t cap = team->cap == 0 ? 2 : team->cap * 2;
+	subno *nm = realloc(team->member, cap * sizeof *nm);
+
+	if (nm == NULL)
+		return -1;
+	s->bytes += (uint64_t)(cap - team->cap) * sizeof *nm;
+	team->member = nm;
+	team->cap = cap;
+	return 0;
+}
+
+static int
+team_join(struct subs *s, subno *head, subno n)
+{
+	uint32_t t = *head & ~SUB_TEAM;
+	struct sub_team *team;
+
+	if (*head == 0 && (t = team_new(s)) == 0)
+		return -1;
+	team = &s->team[t];
+	if (team->n == team->cap && team_grow(s, team) != 0) {
+		if (*head == 0)
+			team_free(s, t);
+		return -1;
+	}
+	*head = SUB_TEAM | t;
+	subs_at(s, n)->prev = team->n;
+	team->member[team->n++] = n;
+	return 0;
+}
+
+/* The last member takes the place of who leaves. */
+static void
+team_leave(struct subs *s, subno n)
+{
+	subno *head = cell_head(s, subs_at(s, n)->cell), last;
+	struct sub_team *team = &s->team[*head & ~SUB_TEAM];
+
+	last = team->member[--team->n];
+	team->member[subs_at(s, n)->prev] = last;
+	subs_at(s, last)->prev = subs_at(s, n)->prev;
+	if (team->n == 0) {
+		team_free(s, *head & ~SUB_TEAM);
+		*head = 0;
+	}
 }
 
 /* ---- sids ------------------------------------------------------------ */
@@ -349,7 +439,9 @@ sub_link(struct subs *s, const struct sub_new *n, subno no)
 		    &ref);
 	if (st != TRIE_OK)
 		return st;
-	if ((head = cell_head(s, ref.cell)) == NULL) {
+	head = cell_head(s, ref.cell);
+	if (head == NULL || ((sub->flags & SUB_GROUP) != 0 &&
+	    team_join(s, head, no) != 0)) {
 		if (sub->flags & SUB_GROUP)
 			trie_del_group(s->trie, n->account, ref.cell);
 		else
@@ -357,7 +449,8 @@ sub_link(struct subs *s, const struct sub_new *n, subno no)
 		return TRIE_NOMEM;
 	}
 	sub->cell = ref.cell;
-	cell_link(s, head, no);
+	if ((sub->flags & SUB_GROUP) == 0)
+		cell_link(s, head, no);
 	return TRIE_OK;
 }
 
@@ -395,7 +488,10 @@ sub_remove(struct subs *s, uint32_t account, subno n)
 {
 	struct sub *sub = subs_at(s, n);
 
-	cell_unlink(s, n);
+	if (sub->flags & SUB_GROUP)
+		team_leave(s, n);
+	else
+		cell_unlink(s, n);
 	if (sub->flags & SUB_GROUP)
 		trie_del_group(s->trie, account, sub->cell);
 	else

@@ -32,7 +32,9 @@ struct sub {
 	uint64_t delivered; /* messages since SUB */
 	uint32_t max; /* 0 = none */
 	cellno cell;
-	subno next, prev; /* others of the same cell */
+	/* Plain: others of the same cell.  Member of a group: prev is its
+	 * place among the members. */
+	subno next, prev;
 	uint16_t sid_len;
 	uint8_t flags;
 	uint8_t spare;
@@ -50,14 +52,25 @@ struct sub_map {
 	subno one;
 };
 
+/* The members of a queue group at one cell: any of them in one step. */
+struct sub_team {
+	subno *member;
+	uint32_t n, cap;
+};
+
 struct subs {
 	struct sub **chunk; /* SUBS_PER_CHUNK each */
 	uint32_t nchunks, capchunks;
 	subno free; /* list by next */
 	uint32_t used; /* highest number handed out */
 	uint32_t n; /* subscriptions there are */
-	subno **head; /* per cell, chunks of SUBS_PER_HEAD */
+	/* Per cell, in chunks: first subscription, or SUB_TEAM and the number
+	 * of its team. */
+	subno **head;
 	uint32_t nheads;
+	struct sub_team *team; /* from 1 on */
+	uint32_t nteams, capteams;
+	uint32_t free_team; /* list by n */
 	uint64_t bytes; /* private memory of all this and the maps */
 	uint64_t limit; /* of that and the trie together */
 	struct trie *trie;
@@ -80,15 +93,40 @@ subs_at(const struct subs *s, subno n)
 	    [n & ((1u << SUBS_CHUNK_BITS) - 1)];
 }
 
-/* First local subscription of a cell of the own trie, 0 = none. */
+#define SUB_TEAM 0x80000000u
+
 static inline subno
-subs_of_cell(const struct subs *s, cellno cell)
+subs_head(const struct subs *s, cellno cell)
 {
 	uint32_t h = cell >> SUBS_HEAD_BITS;
 
 	if (h >= s->nheads || s->head[h] == NULL)
 		return 0;
 	return s->head[h][cell & ((1u << SUBS_HEAD_BITS) - 1)];
+}
+
+/* First plain subscription of a node of the own trie; the others by next.
+ * 0 = none, or a group's cell. */
+static inline subno
+subs_of_cell(const struct subs *s, cellno cell)
+{
+	subno head = subs_head(s, cell);
+
+	return head & SUB_TEAM ? 0 : head;
+}
+
+/* The members of a group's cell, *n of them; NULL and 0 if it is none. */
+static inline const subno *
+subs_members(const struct subs *s, cellno cell, uint32_t *n)
+{
+	subno head = subs_head(s, cell);
+
+	if ((head & SUB_TEAM) == 0) {
+		*n = 0;
+		return NULL;
+	}
+	*n = s->team[head & ~SUB_TEAM].n;
+	return s->team[head & ~SUB_TEAM].member;
 }
 
 static inline struct slice

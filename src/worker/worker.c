@@ -120,6 +120,9 @@ size_buffers(struct worker *w)
 	/* A quoted subject takes four bytes for one. */
 	if (worker_scratch(w, 4 * line) != 0)
 		return -1;
+	if (w->block == NULL &&
+	    (w->block = malloc(WORKER_BLOCK + OUT_SLACK)) == NULL)
+		return -1;
 	return match_set_tokens(&w->matcher, (uint32_t)line / 2 + 2);
 }
 

@@ -31,6 +31,10 @@
 /* A payload from this size on leaves by writev from where it lies, and one
  * that is not whole gets a buffer of its own. */
 #define WORKER_LARGE (16u << 10)
+/* A run of so many bytes is built once and written to all its receivers with
+ * one sid from there. */
+#define WORKER_BLOCK_MIN (16u << 10)
+#define WORKER_BLOCK (128u << 10)
 
 enum worker_state {
 	WORKER_STARTING, /* mapped; waits for the master's CHAN_GO */
@@ -95,6 +99,10 @@ struct worker {
 	size_t inbuf_size;
 	uint8_t *scratch; /* lines being made: 3 x max_control_line + 1 KiB */
 	size_t scratch_size;
+	uint8_t *block; /* a run as its receivers with one sid get it */
+	const uint8_t *block_body; /* of which message on, NULL: nothing */
+	uint32_t block_n; /* messages */
+	bool block_shared; /* this run has several receivers here */
 	uint64_t rnd; /* state of the queue choice */
 	struct loop_timer tick;
 	/* process */

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """libnats, the C client."""
 
-import os
 import subprocess
 import sys
 
@@ -11,7 +10,7 @@ from clients import Missing, main, need, run_program  # noqa: E402
 
 
 def build(place):
-    compiler = need(os.environ.get("CC") or "cc")
+    compiler = need("cc")
     config = need("pkg-config")
     done = subprocess.run([config, "--cflags", "--libs", "libnats"],
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -8,8 +8,9 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from clients import (BEHAVIOURS, Broker, Failure, Shell, check, equal, main,  # noqa: E402
-                     nats_tool, wait_for)
+from clients import (  # noqa: E402
+    BEHAVIOURS, Broker, Failure, Shell, check, equal, main, nats_tool,
+    wait_for)
 
 SUBSCRIBERS = 3
 PUBLISHERS = 3

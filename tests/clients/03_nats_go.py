@@ -9,7 +9,7 @@ from clients import main, need, run_program  # noqa: E402
 
 
 def build(place):
-    go = need("go", (1, 26), ("version",))
+    go = need("go", (1, 26), "version", place.go())
     place.copy("main.go", "go.mod", "go.sum")
     place.fetch(go, "mod", "download", env=place.go(),
                 key=place.text("go.mod"))

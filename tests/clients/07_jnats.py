@@ -12,7 +12,7 @@ COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:" \
 
 
 def build(place):
-    java = need("java", (11, 0), ("-version",))
+    java = need("java", (11, 0), "-version")
     javac = need("javac")
     maven = need("mvn")
     place.copy("Behaviours.java", "pom.xml")

@@ -6,7 +6,8 @@ import re
 import sys
 
 sys.dont_write_bytecode = True
-from clients import SLOW, Broker, Shell, check, equal, main, nats_tool  # noqa: E402
+from clients import (  # noqa: E402
+    SLOW, Broker, Shell, check, equal, main, nats_tool)
 
 CLIENTS = 10
 EACH = 10000

@@ -54,14 +54,15 @@ class Missing(Exception):
 
 # ------------------------------------------------------------------ building
 
-def need(tool, least=None, show=("--version",)):
+def need(tool, least=None, show="--version", env=None):
     """The path of a tool, which has to be of that version or later."""
     path = shutil.which(tool)
     if not path:
         raise Missing("there is no " + tool)
     if least:
-        done = subprocess.run([path, *show], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run([path, show], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True,
+                              env=dict(os.environ, **(env or {})))
         found = re.search(r"(\d+)\.(\d+)", done.stdout)
         have = tuple(map(int, found.groups())) if found else (0, 0)
         if have < least:
@@ -160,7 +161,7 @@ NATSCLI = "github.com/nats-io/natscli/nats@v0.5.1"
 
 def nats_tool(place):
     """The path of the nats command line tool."""
-    go = need("go", (1, 26), ("version",))
+    go = need("go", (1, 26), "version", place.go())
     place.fetch(go, "install", NATSCLI, env=place.go("-modcacherw"))
     return place.path("bin", "nats")
 

@@ -275,6 +275,8 @@ static const char *const leaks[] = {
 	"authorization { token = \"$2a$s3cret\" }",
 	"authorization { token = \"\\0s3cret\" }",
 	"authorization { pass s3cret = 5 }",
+	"authorization { user = a password =x \"s3cret\" }",
+	"authorization { user = a password = \\ \"s3cret\\n\" }",
 };
 
 START_TEST(test_secrets_hidden)

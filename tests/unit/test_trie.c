@@ -597,6 +597,42 @@ START_TEST(many_subjects_grow_and_shrink_the_table)
 END_TEST
 
 /* Churn over an old population: tombstones do not pile up. */
+/* An add that needs many edges while a smaller table is being filled: what is
+ * still to be copied into that one must find its place too. */
+START_TEST(many_tokens_while_the_table_shrinks)
+{
+	enum { COUNT_SHORT = 12000, LONG = 40, TOKENS = 200 };
+	static struct trie_ref ref[COUNT_SHORT], lref[LONG];
+	static char longs[LONG][TOKENS * 8];
+	uint32_t left = 1000 + (uint32_t)_i * 512, i, j;
+	char text[32];
+	size_t len;
+
+	for (i = 0; i < COUNT_SHORT; i++) {
+		(void)snprintf(text, sizeof text, "s.%u", i);
+		ref[i] = add(text);
+	}
+	settle();
+	for (i = COUNT_SHORT; i > left; i--)
+		trie_del_plain(trie, 1, ref[i - 1].cell);
+	for (i = 0; i < LONG; i++) {
+		for (j = 0, len = 0; j < TOKENS; j++)
+			len += (size_t)snprintf(longs[i] + len,
+			    sizeof longs[i] - len, "%s%u-%u", j ? "." : "",
+			    i, j);
+		lref[i] = add(longs[i]);
+	}
+	ck_assert_int_eq(trie_valid(trie), 0);
+	for (i = 0; i < LONG; i++) {
+		ck_assert_uint_eq(match(longs[i]), 1);
+		trie_del_plain(trie, 1, lref[i].cell);
+	}
+	settle();
+	ck_assert_uint_eq(match("s.999"), 1);
+	ck_assert_int_eq(trie_valid(trie), 0);
+}
+END_TEST
+
 START_TEST(churn_keeps_the_size)
 {
 	char subject[64];
@@ -1189,6 +1225,7 @@ trie_suite(void)
 	tcase_add_test(tc, subscribers_are_counted);
 	tcase_add_loop_test(tc, random_changes_agree_with_a_list, 0, 4);
 	tcase_add_test(tc, many_subjects_grow_and_shrink_the_table);
+	tcase_add_loop_test(tc, many_tokens_while_the_table_shrinks, 0, 8);
 	tcase_add_test(tc, churn_keeps_the_size);
 	tcase_add_loop_test(tc, long_tokens, 0, COUNT(lengths));
 	tcase_add_loop_test(tc, long_group_names, 0, COUNT(lengths));

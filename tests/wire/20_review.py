@@ -55,6 +55,18 @@ def cpu_seconds(pid):
     return (int(rest[11]) + int(rest[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def expect_idle(server):
+    """No worker does anything while nothing happens."""
+    pids = server.worker_pids()
+    time.sleep(0.3)
+    before, begun = [cpu_seconds(pid) for pid in pids], time.monotonic()
+    time.sleep(0.7)
+    span = time.monotonic() - begun
+    for pid, was in zip(pids, before):
+        used = (cpu_seconds(pid) - was) / span
+        check(used < 0.2, "an idle worker uses %d %% of a CPU", used * 100)
+
+
 def numbered(subject, count, size):
     return b"".join(pub(subject, b"%d " % n + b"x" * size)
                     for n in range(count))
@@ -324,6 +336,40 @@ def closed_while_waiting(env):
     reading.done()
     for client in lazy + [far]:
         client.abandon()
+    expect_idle(env.server)
+
+
+@suite.scenario("all is quiet after trouble", workers=(2, 4),
+                reference=False, conf=dict(SMALL, max_payload=8388608))
+def quiet(env):
+    subject, inbox = env.subj(), b"_INBOX.%d" % env.number
+    far = env.client()
+    far.sub(subject + b" 1", subject + b".q q 2")
+    near = [env.on(far.worker, CN, other=True) for _ in range(4)]
+    for client in near:
+        client.sub(inbox + b" 7")
+    with Stopped(pid_of(env.server, far.worker)):
+        # one with an oversized message, one that goes, one that waits for
+        # an answer, one that is behind them
+        near[0].sock.settimeout(0.5)
+        near[1].sock.settimeout(0.5)
+        for client, data in ((near[0], pub(subject, b"x" * 3000000)),
+                             (near[1], pub(subject, b"y" * 2000) * 2000)):
+            try:
+                client.sock.sendall(data)
+            except OSError:
+                pass
+        near[2].send(pub(subject + b".q", b"z", inbox) + PING)
+        near[3].send(pub(subject + b".none", b"z", inbox) + PING)
+        near[3].expect(no_responders(inbox, b"7", subject + b".none") + PONG)
+        expect_idle(env.server)
+        near[0].reset()
+        near[1].reset()
+        expect_idle(env.server)
+        far.reset()
+    near[2].until(PONG)  # far may be gone before or after its message
+    near[3].expect_nothing()
+    expect_idle(env.server)
 
 
 if __name__ == "__main__":
