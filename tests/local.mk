@@ -219,7 +219,6 @@ EXTRA_DIST += \
 	%D%/wire/20_review.py \
 	%D%/wire/21_kill.py \
 	%D%/wire/22_full.py \
-	%D%/wire/24_review.py \
 	%D%/wire/23_many.py \
 	%D%/wire/24_review.py
 

@@ -35,8 +35,9 @@
 #define NOFILE_MASTER 64
 /* Descriptors of a worker beside its connections, bells and listeners. */
 #define NOFILE_WORKER 64
-/* Connections that an unlimited worker is prepared for. */
-#define NOFILE_UNLIMITED 1048576
+/* Connections that an unlimited worker is prepared for; with the others below
+ * fs.nr_open, beyond which not even root may go. */
+#define NOFILE_UNLIMITED 1000000
 
 /* Long enough for every text of the files that fill one. */
 #define ERR_MAX 2400

@@ -54,7 +54,8 @@ open_readonly(int fd)
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	ro = open(path, O_RDONLY | O_CLOEXEC);
 	if (ro == -1)
-		log_errno("cannot open %s read-only (is /proc mounted?)", path);
+		log_errno("cannot open %s read-only%s", path,
+		    errno == ENOENT ? " (is /proc mounted?)" : "");
 	return ro;
 }
 

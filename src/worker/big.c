@@ -28,7 +28,6 @@ struct bigmsg {
 	const uint8_t *body; /* in memory */
 	uint32_t body_len;
 	uint64_t targets; /* not yet served */
-	bool started;
 	struct big_part part[SLOTS_MAX];
 };
 
@@ -112,7 +111,6 @@ big_start(struct worker *w, struct bigmsg *b)
 	uint64_t set;
 	slotno s;
 
-	b->started = true;
 	for (set = b->targets; set != 0; set &= set - 1) {
 		s = (slotno)__builtin_ctzll(set);
 		w->peer[s].big = b;

@@ -25,8 +25,7 @@ struct score_conn_shm;
 enum client_state {
 	CLIENT_OPEN,
 	CLIENT_LINGER, /* what is queued leaves, input is thrown away */
-	CLIENT_DOOMED, /* marked; taken apart at the end of the iteration */
-	CLIENT_STATES
+	CLIENT_DOOMED /* marked; taken apart at the end of the iteration */
 };
 
 /* Why its input waits. */

@@ -339,7 +339,10 @@ peer_send(struct worker *w, slotno slot, const void *rec, uint32_t len)
 
 	if ((w->usable & BIT(slot)) == 0)
 		return false;
-	if (p->outbox.len == 0 && put_record(w, p, rec, len))
+	/* What fits into no ring must not stand in p->need: who is parked
+	 * would wait for that room for ever. */
+	if (p->outbox.len == 0 && len <= ring_tx_max(&p->tx) &&
+	    put_record(w, p, rec, len))
 		return true;
 	if (len > ring_tx_max(&p->tx) ||
 	    p->outbox.len + padded > p->outbox.max ||

@@ -415,6 +415,24 @@ worker_end(struct worker *w)
 	log_debug("leaving");
 }
 
+static void
+worker_free(struct worker *w)
+{
+	peer_fini(w);
+	refuse_fini(w);
+	match_fini(&w->matcher);
+	subs_fini(&w->subs);
+	trie_free(&w->trie);
+	out_pool_fini(&w->pool);
+	loop_fini(&w->loop);
+	free(w->client);
+	free(w->free_line);
+	free(w->inbuf);
+	free(w->scratch);
+	free(w->block);
+	free(w);
+}
+
 int
 worker_main(struct heritage *h)
 {
@@ -427,5 +445,6 @@ worker_main(struct heritage *h)
 	while (!may_end(w))
 		iteration(w);
 	worker_end(w);
+	worker_free(w);
 	return 0;
 }

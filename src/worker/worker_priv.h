@@ -81,7 +81,6 @@ struct worker {
 	uint64_t dirty; /* rings with unpublished records */
 	uint64_t parked; /* rings that somebody waits for */
 	uint64_t membership; /* that peer_look() has acted on */
-	uint64_t drain_drops;
 	/* clients */
 	struct client **client; /* by line */
 	uint32_t nclient_cap;

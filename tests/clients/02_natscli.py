@@ -17,8 +17,9 @@ PUBLISHERS = 3
 
 
 def subscribe(shell, subject, *args):
+    before = len(shell.broker.log())
     tools = [shell.start("sub", subject, *args) for _ in range(SUBSCRIBERS)]
-    shell.in_force(subject, SUBSCRIBERS)
+    shell.in_force(subject, SUBSCRIBERS, before)
     return tools
 
 
@@ -135,8 +136,8 @@ def come_back(shell, cut):
     broker = shell.broker
     tools = subscribe(shell, "back", "--raw", "--count",
                       str(20 * PUBLISHERS))
-    start = len(broker.log())
-    shell.in_force("back", cut(tools), start)
+    before = len(broker.log())
+    shell.in_force("back", cut(tools), before)
     exchange(shell, "back", tools)
 
 

@@ -339,6 +339,37 @@ def closed_while_waiting(env):
     expect_idle(env.server)
 
 
+@suite.scenario("an oversized message that cannot be passed on: nobody waits "
+                "for its room", workers=(4,), conf=SMALL, reference=False)
+def oversized_pass_on(env):
+    subject, flood = env.subj(), env.subj("flood")
+    first = env.client()
+    publisher = env.on(first.worker, other=True)
+    slot = [s for s in env.server.worker_slots()
+            if s not in (first.worker, publisher.worker)][0]
+    second, local = env.on(slot), env.on(first.worker)
+    first.sub(subject + b" q 1")
+    second.sub(flood + b" 1")
+    with Stopped(pid_of(env.server, first.worker)):
+        publisher.pub(subject, b"x" * 40000)  # more than half of a ring
+        publisher.expect_nothing()
+        second.sub(subject + b" q 2")
+        first.reset()
+    # its worker finds the member gone and the other one in the next slot
+    local.expect_nothing()
+    with Stopped(pid_of(env.server, slot)):
+        sender = Background(local.send, numbered(flood, 500, 2000) + PING)
+        time.sleep(0.3)
+    count = 0
+    while count < 500:
+        got = second.message()
+        if got.sid == b"1":
+            equal(int(got.payload.split()[0]), count, "number")
+            count += 1
+    sender.done()
+    local.expect(PONG)
+
+
 @suite.scenario("all is quiet after trouble", workers=(2, 4),
                 reference=False, conf=dict(SMALL, max_payload=8388608))
 def quiet(env):
