@@ -163,6 +163,29 @@ init_child(struct child *c, struct place *p, slotno slot)
 	snprintf(c->role, sizeof c->role, "w%u", slot);
 }
 
+/*
+ * A process gone mad may have written over the constants of its zones: its
+ * peers have long attached them, but no new one could.  They are put right,
+ * and it is ended.
+ */
+static void
+mend_zones(struct master *m)
+{
+	uint64_t mended = zones_mend(&m->zones);
+	struct child *c;
+	uint32_t i;
+
+	for (i = 0; i < m->zones.geo.nslots; i++) {
+		c = &m->child[i];
+		if ((mended >> i & 1) == 0 || c->state == CHILD_NONE ||
+		    c->killed)
+			continue;
+		log_err("killing worker %u (pid %d): it has written over the "
+		    "heads of its shared memory", c->slot, (int)c->pid);
+		child_kill(c);
+	}
+}
+
 /* 0 or -1 with errno; the slot is then spare again. */
 static int
 start_child(struct place *p, slotno slot)
@@ -171,6 +194,7 @@ start_child(struct place *p, slotno slot)
 	struct child *c = &m->child[slot];
 	int chan[2] = { -1, -1 }, log[2] = { -1, -1 };
 
+	mend_zones(m);
 	init_child(c, p, slot);
 	slots_start(m->zones.slots, slot, c->incarnation, SLOT_ROLE_WORKER);
 	if (chan_pair(chan) == -1 || logpipe_pair(log) == -1 ||

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdalign.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,6 +237,41 @@ zones_clear_slot(struct zones *z, slotno slot)
 			clear_zone(&z->ring[slot * n + to], RING_MAGIC,
 			    ZONE_PAGE, ring_shm_size(z->geo.ring_bytes));
 	}
+}
+
+static bool
+mend_slot(const struct zones *z, slotno slot)
+{
+	static const uint8_t zeros[TRIE_CONSTANTS];
+	union {
+		struct zone_head_shm head;
+		alignas(NATSD_CACHELINE) uint8_t bytes[TRIE_CONSTANTS];
+	} want;
+	int own, index;
+
+	memcpy(want.bytes, zeros, sizeof zeros);
+	zone_head_init(&want.head, OWN_MAGIC, own_shm_size(z->geo.nlines));
+	own = zone_mend(&z->own[slot], &want, sizeof want.head);
+	zone_head_init(&want.head, TRIE_MAGIC,
+	    trie_shm_size(z->geo.index_bytes));
+	trie_shm_init(&want, z->geo.index_bytes, slot);
+	index = zone_mend(&z->index[slot], &want, sizeof want);
+	if (own == -1 || index == -1)
+		log_errno("cannot restore the zones of slot %u", slot);
+	return own == 1 || index == 1;
+}
+
+uint64_t
+zones_mend(const struct zones *z)
+{
+	uint64_t mended = 0;
+	uint32_t i;
+
+	for (i = 0; i < z->geo.nslots; i++) {
+		if (mend_slot(z, (slotno)i))
+			mended |= UINT64_C(1) << i;
+	}
+	return mended;
 }
 
 static const struct own_shm *

@@ -43,6 +43,9 @@ size_t trie_shm_size(uint64_t index_bytes);
  * the constants of the head alone.  Each zone's number shifts its contents by
  * some cache lines, so that those of many slots do not meet in one set. */
 void trie_shm_init(void *zone_base, uint64_t index_bytes, uint32_t number);
+/* The first bytes of the zone: its head and what trie_shm_init() has written,
+ * constant afterwards. */
+#define TRIE_CONSTANTS NATSD_CACHELINE
 /* Bytes of the head, never punched. */
 size_t trie_head_size(void);
 

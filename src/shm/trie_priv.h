@@ -63,6 +63,8 @@ struct trie_shm {
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free");
 static_assert(sizeof(struct trie_shm) ==
     3 * NATSD_CACHELINE + TRIE_GENS * 8, "index head layout");
+static_assert(offsetof(struct trie_shm, serial_top) == TRIE_CONSTANTS,
+    "index head layout");
 
 /*
  * Where cell 0 would lie.

@@ -59,23 +59,42 @@ open_readonly(int fd)
 	return ro;
 }
 
-static int
-write_head(int fd, uint32_t magic, uint64_t size)
+static size_t
+round_to_pages(size_t size)
 {
-	struct zone_head_shm head;
-	ssize_t n;
+	return (size + ZONE_PAGE - 1) & ~(size_t)(ZONE_PAGE - 1);
+}
 
-	head.magic = magic;
-	head.layout = ZONE_LAYOUT;
-	head.size = size;
-	n = pwrite(fd, &head, sizeof head, 0);
+void
+zone_head_init(struct zone_head_shm *head, uint32_t magic, size_t size)
+{
+	head->magic = magic;
+	head->layout = ZONE_LAYOUT;
+	head->size = round_to_pages(size);
+}
+
+/* Writes the first bytes of a zone; 0 or -1/errno. */
+static int
+write_start(int fd, const void *p, size_t len)
+{
+	ssize_t n = pwrite(fd, p, len, 0);
+
 	if (n == -1)
 		return -1;
-	if ((size_t)n != sizeof head) {
+	if ((size_t)n != len) {
 		errno = EIO;
 		return -1;
 	}
 	return 0;
+}
+
+static int
+write_head(int fd, uint32_t magic, size_t size)
+{
+	struct zone_head_shm head;
+
+	zone_head_init(&head, magic, size);
+	return write_start(fd, &head, sizeof head);
 }
 
 int
@@ -88,7 +107,7 @@ zone_create(const char *name, uint32_t magic, size_t size,
 		errno = EINVAL;
 		return -1;
 	}
-	size = (size + ZONE_PAGE - 1) & ~(size_t)(ZONE_PAGE - 1);
+	size = round_to_pages(size);
 	if ((rw = open_memfd(name)) == -1)
 		return -1;
 	if (ftruncate(rw, (off_t)size) == -1 ||
@@ -174,7 +193,19 @@ zone_write_head(const struct zone_fds *fds, uint32_t magic)
 
 	if (fstat(fds->rw, &st) == -1)
 		return -1;
-	return write_head(fds->rw, magic, (uint64_t)st.st_size);
+	return write_head(fds->rw, magic, (size_t)st.st_size);
+}
+
+int
+zone_mend(const struct zone_fds *fds, const void *want, size_t len)
+{
+	uint8_t have[NATSD_CACHELINE];
+
+	ASSERT(len <= sizeof have);
+	if (pread(fds->ro, have, len, 0) == (ssize_t)len &&
+	    memcmp(have, want, len) == 0)
+		return 0;
+	return write_start(fds->rw, want, len) == -1 ? -1 : 1;
 }
 
 void

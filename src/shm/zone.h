@@ -63,6 +63,14 @@ int zone_create(const char *name, uint32_t magic, size_t size,
  * process gone mad may have written over them.  0 or -1/errno.
  */
 int zone_write_head(const struct zone_fds *fds, uint32_t magic);
+/* The head of a zone that was made with that magic and size. */
+void zone_head_init(struct zone_head_shm *head, uint32_t magic, size_t size);
+/*
+ * Master, at any time: if the first len bytes of the zone, constants of its
+ * head, are not those at `want`, write them anew.  1 if so, 0 if all was
+ * right, or -1/errno.
+ */
+int zone_mend(const struct zone_fds *fds, const void *want, size_t len);
 /*
  * Map it for writing (master and the zone's one writer) or for reading.  The
  * mapping stays when the descriptors are closed, is in no core dump and is

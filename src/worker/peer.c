@@ -75,6 +75,7 @@ peer_fini(struct worker *w)
 	slotno s;
 
 	for (s = 0; s < w->nslots; s++) {
+		big_target_gone(w, s);
 		buf_fini(&w->peer[s].outbox);
 		buf_fini(&w->peer[s].assembly);
 	}

@@ -315,6 +315,7 @@ class Broker(Server):
                 if tries == 4:
                     raise
         self.url = "nats://127.0.0.1:%d" % self.port
+        self.worker_slots()  # every worker takes connections from here on
 
     def serving(self, pid):
         """The worker behind each connection of a client process, in the

@@ -148,6 +148,23 @@ START_TEST(map_checks_the_head)
 }
 END_TEST
 
+START_TEST(mend_writes_what_is_wrong_alone)
+{
+	struct zone_head_shm head;
+	struct zone z;
+
+	zone_head_init(&head, MAGIC, 10 * ZONE_PAGE - 5);
+	ck_assert_int_eq(zone_mend(&fds, &head, sizeof head), 0);
+	ck_assert_int_eq(zone_map_rw(&fds, MAGIC, &z), 0);
+	memset(z.base, 0xff, sizeof head + 1);
+	ck_assert_int_eq(zone_mend(&fds, &head, sizeof head), 1);
+	ck_assert_int_eq(zone_mend(&fds, &head, sizeof head), 0);
+	ck_assert_mem_eq(z.base, &head, sizeof head);
+	ck_assert_uint_eq(z.base[sizeof head], 0xff);
+	zone_unmap(&z);
+}
+END_TEST
+
 START_TEST(map_refuses_what_is_no_zone)
 {
 	struct zone_fds other;
@@ -314,6 +331,7 @@ main(void)
 	tcase_add_test(tc, create_keeps_no_descriptor_on_failure);
 	tcase_add_test(tc, both_mappings_show_the_same_bytes);
 	tcase_add_test(tc, map_checks_the_head);
+	tcase_add_test(tc, mend_writes_what_is_wrong_alone);
 	tcase_add_test(tc, map_refuses_what_is_no_zone);
 	tcase_add_test(tc, mappings_do_not_cross_a_fork);
 	tcase_add_test(tc, mappings_are_not_dumped);

@@ -348,18 +348,19 @@ def oversized_pass_on(env):
     slot = [s for s in env.server.worker_slots()
             if s not in (first.worker, publisher.worker)][0]
     second, local = env.on(slot), env.on(first.worker)
-    first.sub(subject + b" q 1")
-    second.sub(flood + b" 1")
-    with Stopped(pid_of(env.server, first.worker)):
-        publisher.pub(subject, b"x" * 40000)  # more than half of a ring
-        publisher.expect_nothing()
-        second.sub(subject + b" q 2")
-        first.reset()
-    # its worker finds the member gone and the other one in the next slot
-    local.expect_nothing()
+    # nearly all of the group are in the first one's worker
+    first.sub(*[subject + b" q %d" % n for n in range(100)])
+    second.sub(flood + b" 1", subject + b" q 2")
     with Stopped(pid_of(env.server, slot)):
         sender = Background(local.send, numbered(flood, 500, 2000) + PING)
         time.sleep(0.3)
+        with Stopped(pid_of(env.server, first.worker)):
+            publisher.pub(subject, b"x" * 40000)  # more than half of a ring
+            publisher.expect_nothing()
+            first.reset()
+        # its worker finds the members gone, and the other one in the slot
+        # whose ring is full
+        env.on(first.worker).expect_nothing()
     count = 0
     while count < 500:
         got = second.message()

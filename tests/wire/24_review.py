@@ -183,5 +183,37 @@ def short_watchdog(env):
     wait_for(lambda: not alive(workers[0]), "the hanging one to be killed")
 
 
+def spoil(pid, zone, offset):
+    """Overwrite eight bytes of one of its own zones, through its mapping."""
+    with open("/proc/%d/maps" % pid) as file:
+        line = next(l for l in file if "rw-s" in l and zone in l)
+    try:
+        with open("/proc/%d/mem" % pid, "r+b", 0) as memory_file:
+            memory_file.seek(int(line.split("-")[0], 16) + offset)
+            memory_file.write(b"\xff" * 8)
+    except PermissionError:
+        raise Skip("may not write another process's memory")
+
+
+@suite.scenario("a worker has overwritten the head of its zone: found when "
+                "the next one starts, which starts", reference=False,
+                workers=(3,))
+def spoilt_head(env):
+    for zone, offset in (("natsd-index", 0), ("natsd-index", 16),
+                         ("natsd-own", 0), ("natsd-own", 8)):
+        server = env.own_server({"core_dumps": True}, deaths=True)
+        pids = dict(re.findall(r"worker (\d+) ready \(pid (\d+)\)",
+                               server.log()))
+        spoil(int(pids["0"]), zone, offset)
+        os.kill(int(pids["1"]), signal.SIGKILL)
+        server.wait_log(r"worker 4 ready")
+        log = server.log()
+        check(not re.search(r"exited with status", log), "log:\n%s", log)
+        check(not alive(int(pids["0"])), "the mad one still runs")
+        check(alive(int(pids["2"])), "an innocent one is gone")
+        for client in env.each(server=server):
+            client.expect_nothing()
+
+
 if __name__ == "__main__":
     sys.exit(suite.main())
