@@ -128,7 +128,7 @@ info_line(const struct worker *w, const char *ip, uint32_t num, char *line,
 	i.headers = !w->conf.no_header_support;
 	i.auth_required = w->conf.auth_required;
 	i.max_payload = w->conf.max_payload;
-	i.client_id = num == 0 ? 0 : (uint64_t)w->incarnation << 32 | num;
+	i.client_id = num == 0 ? 0 : worker_cid(w, num);
 	i.client_ip = ip;
 	i.worker = w->self;
 	return info_format(&i, line, len);

@@ -99,7 +99,7 @@ client_name(const struct worker *w, const struct client *c)
 	else if (!c->unix_peer)
 		(void)inet_ntop(AF_INET6, c->score->addr, addr, sizeof addr);
 	n = (size_t)snprintf(text, sizeof text, "%s:%d - cid:%llu", addr,
-	    port, (unsigned long long)w->incarnation << 32 | c->num);
+	    port, (unsigned long long)worker_cid(w, c->num));
 	if (c->connected && c->score->lang[0] != '\0')
 		(void)snprintf(text + n, sizeof text - n,
 		    " - \"v%s:%s:%s\"", c->score->version, c->score->lang,
@@ -143,8 +143,8 @@ score_open(struct worker *w, struct client *c,
 	memset((void *)s, 0, sizeof *s);
 	c->score = s;
 	score_peer(c, addr);
-	atomic_store_explicit(&s->cid, (uint64_t)w->incarnation << 32 |
-	    c->num, memory_order_relaxed);
+	atomic_store_explicit(&s->cid, worker_cid(w, c->num),
+	    memory_order_relaxed);
 	atomic_store_explicit(&s->start_ns, clock_real_ns(),
 	    memory_order_relaxed);
 	atomic_store_explicit(&s->state, SCORE_OPEN, memory_order_release);

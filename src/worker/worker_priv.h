@@ -135,6 +135,14 @@ worker_random(struct worker *w)
 	return x;
 }
 
+/* A client's id over the daemon's life: incarnation and number, below 2^53,
+ * since readers of JSON keep no more. */
+static inline uint64_t
+worker_cid(const struct worker *w, uint32_t num)
+{
+	return (uint64_t)(w->incarnation & 0x1fffffu) << 32 | num;
+}
+
 enum memory_level { MEMORY_OK, MEMORY_TIGHT, MEMORY_OVER };
 static inline enum memory_level
 worker_memory(const struct worker *w)

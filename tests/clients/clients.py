@@ -315,7 +315,13 @@ class Broker(Server):
                 if tries == 4:
                     raise
         self.url = "nats://127.0.0.1:%d" % self.port
-        self.worker_slots()  # every worker takes connections from here on
+        wait_for(self.all_serve, "every worker to take connections")
+
+    def all_serve(self):
+        try:
+            return self.worker_slots()
+        except Failure:
+            return None
 
     def serving(self, pid):
         """The worker behind each connection of a client process, in the
@@ -453,6 +459,8 @@ def main(title, name, build, workers=(1, 2, 4)):
     if program() is None:
         print("SKIP: no natsd to test (set NATSD)")
         return 1 if CI else 77
+    # who is stopped from outside stops natsd and the client first
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     place = Place(name)
     begun = time.monotonic()
     try:

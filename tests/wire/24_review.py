@@ -135,6 +135,7 @@ def early_reload(env):
     server.spawn()
     wait_for(lambda: "Starting natsd" in server.log(), "the start")
     server.write_conf({"max_payload": 700})
+    server.raise_signal(signal.SIGHUP)  # it may be ready before the loop
     while server.read_ports() is None:
         server.raise_signal(signal.SIGHUP)
     server.wait_ready()
