@@ -479,27 +479,57 @@ memory_deadline(struct worker *w)
 	client_close(w, oldest, "Out of Memory");
 }
 
-/* All of memory_max is used: whoever reads least pays. */
+static size_t
+unsent(const struct client *c)
+{
+	return c->out.bytes;
+}
+
+/* Input that waits: parked, or of a message that is not whole. */
+static size_t
+unread(const struct client *c)
+{
+	return c->in_cap + (c->big != NULL ? c->big_need : 0);
+}
+
+static struct client *
+with_most(struct worker *w, size_t (*bytes)(const struct client *))
+{
+	struct client *c, *most = NULL;
+
+	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+		if (c->state != CLIENT_DOOMED && bytes(c) > 0 &&
+		    (most == NULL || bytes(c) > bytes(most)))
+			most = c;
+	return most;
+}
+
+/* All of memory_max is used: whoever reads least pays; where all read, whoever
+ * has most input waiting. */
 static void
 memory_over(struct worker *w)
 {
-	struct client *c, *most;
+	struct client *c;
 
 	while (worker_memory(w) == MEMORY_OVER) {
-		most = NULL;
-		TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
-			if (c->state != CLIENT_DOOMED && c->out.bytes > 0 &&
-			    (most == NULL || c->out.bytes > most->out.bytes))
-				most = c;
-		if (most == NULL)
+		if ((c = with_most(w, unsent)) != NULL) {
+			score_add(&w->score->slow_consumers, 1);
+			log_limited(&w->limit_client, LOG_LVL_WARN,
+			    "%s - closed: memory_max is reached and it has "
+			    "most pending (%zu bytes)", client_name(w, c),
+			    unsent(c));
+			client_close(w, c, "Slow Consumer (Pending Bytes)");
+		} else if ((c = with_most(w, unread)) != NULL) {
+			log_limited(&w->limit_client, LOG_LVL_WARN,
+			    "%s - closed: memory_max is reached and it has "
+			    "most input waiting (%zu bytes)",
+			    client_name(w, c), unread(c));
+			client_close(w, c, "Out of Memory");
+		} else
 			return;
-		score_add(&w->score->slow_consumers, 1);
-		log_limited(&w->limit_client, LOG_LVL_WARN,
-		    "%s - closed: memory_max is reached and it has most "
-		    "pending (%zu bytes)", client_name(w, most),
-		    most->out.bytes);
-		client_close(w, most, "Slow Consumer (Pending Bytes)");
-		out_clear(&w->pool, &most->out);
+		out_clear(&w->pool, &c->out);
+		drop_big(w, c);
+		drop_in(w, c);
 	}
 }
 
@@ -887,8 +917,6 @@ client_read_ready(struct worker *w)
 		    c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
 			client_list_add(w, c, LIST_READY);
 	}
-	if (worker_memory(w) == MEMORY_OVER)
-		memory_over(w);
 }
 
 static void
@@ -918,6 +946,9 @@ client_flush_all(struct worker *w)
 		if (c->state == CLIENT_LINGER)
 			half_close(w, c);
 	}
+	/* Now that all who read have what there was for them. */
+	if (worker_memory(w) == MEMORY_OVER)
+		memory_over(w);
 }
 
 static void

@@ -530,6 +530,33 @@ def no_responders(reply, sid, subject):
     return hmsg(reply, sid, head, b"")
 
 
+def pid_of(server, slot):
+    """The process that serves a slot, from the log."""
+    found = re.findall(r"worker (\d+) ready \(pid (\d+)\)", server.log())
+    for number, pid in reversed(found):
+        if int(number) == slot:
+            return int(pid)
+    raise Failure("no worker %d in the log:\n%s" % (slot, server.log()))
+
+
+class Stopped:
+    """A worker that stands still for the time being."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_for(lambda: proc_stat(self.pid)[0] == "T", "SIGSTOP")
+        return self
+
+    def __exit__(self, *_):
+        try:
+            os.kill(self.pid, signal.SIGCONT)
+        except OSError:
+            pass
+
+
 class Background(threading.Thread):
     """Runs a function in a thread; join() hands on result or exception."""
 

@@ -3,7 +3,6 @@
 """Full rings: the publisher waits, nothing is lost, others go on."""
 
 import os
-import re
 import signal
 import sys
 import time
@@ -17,33 +16,6 @@ suite = Suite("back-pressure")
 
 SMALL = {"ring_memory": "3MB", "max_pending": "64MB", "watchdog": "0",
          "write_deadline": "60s"}
-
-
-def pid_of(server, slot):
-    """The process that serves a slot, from the log."""
-    found = re.findall(r"worker (\d+) ready \(pid (\d+)\)", server.log())
-    for number, pid in reversed(found):
-        if int(number) == slot:
-            return int(pid)
-    raise Failure("no worker %d in the log:\n%s" % (slot, server.log()))
-
-
-class Stopped:
-    """A worker that stands still for the time being."""
-
-    def __init__(self, pid):
-        self.pid = pid
-
-    def __enter__(self):
-        os.kill(self.pid, signal.SIGSTOP)
-        wait_for(lambda: proc_stat(self.pid)[0] == "T", "SIGSTOP")
-        return self
-
-    def __exit__(self, *_):
-        try:
-            os.kill(self.pid, signal.SIGCONT)
-        except OSError:
-            pass
 
 
 def numbered(subject, first, count, size):
@@ -270,6 +242,34 @@ def origin_dies(env):
     a.expect(msg(subject, b"1", b"M" * 10000000))
     c.expect(PONG)
     a.expect_nothing()
+
+
+@suite.scenario("input that waits for a ring counts against memory_max",
+                workers=(2,), reference=False)
+def parked_input(env):
+    rings = (env.workers + 2) * (env.workers + 1) * 65536
+    server = env.own_server({
+        "ring_memory": rings, "max_payload": 65536, "watchdog": "0",
+        "memory_max": env.workers << 19, "max_pending": 65536})
+    subject = env.subj()
+    a = env.client(server=server)
+    b = env.on(a.worker, other=True, server=server)
+    a.sub(subject + b" 1")
+    batch = numbered(subject, 0, 60, 1000)
+    many = [env.on(b.worker, server=server) for _ in range(80)]
+    with Stopped(pid_of(server, a.worker)):
+        for client in many:
+            client.send(batch)
+            b.send(PING)
+            b.expect(PONG)  # who waits for nothing waits for nobody
+        wait_for(lambda: b"most input waiting" in server.log().encode(),
+                 "somebody to be closed")
+    # who is left goes on where he was
+    left = [client for client in many if not client.hung_up()]
+    check(len(left) >= 5, "only %d of %d are left", len(left), len(many))
+    for client in left:
+        client.send(PING)
+        client.expect(PONG)
 
 
 @suite.scenario("a receiving worker dies inside a large message",

@@ -4,7 +4,6 @@
 
 import os
 import re
-import signal
 import sys
 import time
 
@@ -19,33 +18,6 @@ suite = Suite("corners of the engine")
 SMALL = {"ring_memory": "3MB", "max_pending": "64MB", "watchdog": "0",
          "write_deadline": "60s"}
 PENDING = {"max_pending": 1048576, "max_payload": 200000}
-
-
-def pid_of(server, slot):
-    """The process that serves a slot, from the log."""
-    found = re.findall(r"worker (\d+) ready \(pid (\d+)\)", server.log())
-    for number, pid in reversed(found):
-        if int(number) == slot:
-            return int(pid)
-    raise Failure("no worker %d in the log:\n%s" % (slot, server.log()))
-
-
-class Stopped:
-    """A worker that stands still for the time being."""
-
-    def __init__(self, pid):
-        self.pid = pid
-
-    def __enter__(self):
-        os.kill(self.pid, signal.SIGSTOP)
-        wait_for(lambda: proc_stat(self.pid)[0] == "T", "SIGSTOP")
-        return self
-
-    def __exit__(self, *_):
-        try:
-            os.kill(self.pid, signal.SIGCONT)
-        except OSError:
-            pass
 
 
 def cpu_seconds(pid):
