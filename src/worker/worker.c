@@ -213,9 +213,10 @@ chan_event(struct loop_fd *lfd, uint32_t events)
 			(void)close(m.fd);
 	}
 	if (r == 0 || (errno != EAGAIN && errno != EPROTO)) {
-		/* The master is gone: so are we, as soon as it is decent. */
+		/* The master is gone, or a SIGTERM has shut it: so are we, as
+		 * soon as it is decent. */
 		if (!w->chan_eof)
-			log_notice("master is gone: leaving");
+			log_notice("the control channel has ended: leaving");
 		w->chan_eof = true;
 		loop_del(&w->loop, &w->chan);
 		leave(w);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Listeners: IPv4, IPv6 and Unix sockets, several at once."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -152,6 +153,47 @@ def named(env):
     server.wait_log(r"Listening for client connections on 127\.0\.0\.1:%d" %
                     server.address[1])
     server.wait_log("Listening for client connections on .*client.sock")
+
+
+def completed(server, tries):
+    """How many of so many connects the kernel completes by itself."""
+    made = [socket.socket() for _ in range(tries)]
+    done = 0
+    for sock in made:
+        sock.settimeout(0.5)
+        try:
+            sock.connect(server.address)
+            done += 1
+        except TimeoutError:
+            pass
+    for sock in made:
+        sock.close()
+    return done
+
+
+@suite.scenario("listen_backlog: what waits while nobody accepts",
+                workers=(1, 2), reference=False)
+def backlog(env):
+    for value, want in ((1, 2), (4096, 6)):
+        server = env.own_server({"listen_backlog": value, "watchdog": "0"})
+        server.worker_slots()  # all of them accept, and nobody waits
+        with contextlib.ExitStack() as stack:
+            for pid in server.worker_pids():
+                stack.enter_context(Stopped(pid))
+            equal(completed(server, 6), want, "connects with listen_backlog "
+                  "= %d" % value)
+
+
+@suite.scenario("worker_rlimit_nofile is each worker's limit",
+                workers=(1, 2), reference=False)
+def descriptors(env):
+    server = env.own_server({"worker_rlimit_nofile": 700,
+                             "max_connections": 100})
+    for pid in server.worker_pids():
+        with open("/proc/%d/limits" % pid) as file:
+            limits = next(line for line in file
+                          if line.startswith("Max open files"))
+        equal(limits.split()[3], "700", "soft limit of %d" % pid)
 
 
 if __name__ == "__main__":

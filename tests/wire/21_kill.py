@@ -58,13 +58,6 @@ class CrashServer(Server):
             del os.environ["NATSD_CRASH_POINT"]
 
 
-def pid_of(server, slot):
-    for number, pid in reversed(re.findall(READY, server.log())):
-        if int(number) == slot:
-            return int(pid)
-    raise Failure("no worker %d in the log:\n%s" % (slot, server.log()))
-
-
 def slots_now(server):
     """Slots of all workers, when all are up."""
     wait_for(lambda: len(server.worker_pids()) == server.workers,
