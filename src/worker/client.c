@@ -823,7 +823,7 @@ static void
 read_big(struct worker *w, struct client *c, size_t most)
 {
 	uint32_t rest = c->big_need - c->big_have;
-	uint8_t *in = w->inbuf + 1; /* room for one before it */
+	uint8_t *in = worker_in(w);
 	struct iovec iov[2];
 	size_t asked = rest + most;
 	bool more;
@@ -850,7 +850,7 @@ read_big(struct worker *w, struct client *c, size_t most)
 		c->big_have = c->big_need;
 		n -= rest;
 	}
-	if (process_big(w, c, &more, w->inbuf) && more) {
+	if (process_big(w, c, &more, in - 1) && more) {
 		in--;
 		n++;
 	}
@@ -865,7 +865,7 @@ read_big(struct worker *w, struct client *c, size_t most)
 static void
 discard(struct worker *w, struct client *c)
 {
-	ssize_t n = read(c->lfd.fd, w->inbuf, WORKER_READ);
+	ssize_t n = read(c->lfd.fd, worker_in(w), WORKER_READ);
 
 	if (n <= 0)
 		input_end(w, c, n);
@@ -876,6 +876,7 @@ client_read(struct worker *w, struct client *c)
 {
 	size_t most = worker_memory(w) == MEMORY_OK ? WORKER_READ :
 	    WORKER_READ_TIGHT;
+	uint8_t *in = worker_in(w);
 	size_t carry = c->in_len;
 	ssize_t n;
 
@@ -884,12 +885,12 @@ client_read(struct worker *w, struct client *c)
 		discard(w, c);
 		return;
 	}
-	ASSERT(carry + WORKER_READ + OUT_SLACK <= w->inbuf_size);
+	ASSERT(carry <= w->inbuf_front);
 	if (c->big != NULL) {
 		read_big(w, c, most);
 		return;
 	}
-	n = read(c->lfd.fd, w->inbuf + carry, most);
+	n = read(c->lfd.fd, in, most);
 	if (n <= 0) {
 		input_end(w, c, n);
 		return;
@@ -897,9 +898,8 @@ client_read(struct worker *w, struct client *c)
 	c->readable = (size_t)n == most || c->eof;
 	peer_look(w);
 	if (carry > 0)
-		memcpy(w->inbuf, c->in, carry);
-	process(w, c, w->inbuf, carry + (size_t)n,
-	    w->inbuf + carry + n + OUT_SLACK);
+		memcpy(in - carry, c->in, carry);
+	process(w, c, in - carry, carry + (size_t)n, in + n + OUT_SLACK);
 }
 
 void

@@ -35,18 +35,23 @@ struct shape {
 	const uint8_t *safe;
 };
 
-/* Inlined, so that width is a constant. */
+/* Inlined, so that width is a constant; what does not change stays out of
+ * memory that the stores might alias. */
 static inline void
 fill_fixed(uint8_t *dst, const struct shape *sh, uint32_t n, size_t width)
 {
+	const size_t line_len = sh->line_len, stride = sh->stride;
+	const size_t unit = line_len + sh->body_len;
 	const uint8_t *src = sh->body;
+	uint8_t line[COPY_MEDIUM];
 	uint32_t i;
 
+	memcpy(line, sh->line, width);
 	for (i = 0; i < n; i++) {
-		memcpy(dst, sh->line, width);
-		memcpy(dst + sh->line_len, src, width);
-		dst += sh->line_len + sh->body_len;
-		src += sh->stride;
+		memcpy(dst, line, width);
+		memcpy(dst + line_len, src, width);
+		dst += unit;
+		src += stride;
 	}
 }
 
@@ -185,38 +190,27 @@ unblock(struct worker *w, struct client *c)
 	client_list_del(w, c, LIST_BLOCKED);
 }
 
-/* Straight from where it lies; what the socket refuses is copied. */
+/* Straight from where it lies, as much as the socket takes; *sent bytes of it
+ * went.  False: closed, or all is gone. */
 static bool
-write_now(struct worker *w, struct client *c, const struct out_extra *x)
+write_now(struct worker *w, struct client *c, const struct out_extra *x,
+    size_t *sent)
 {
 	enum out_status st;
-	size_t sent = 0, skip;
-	int i;
 
-	if (!c->blocked) {
-		peer_publish(w);
-		st = out_write(&w->pool, &c->out, c->lfd.fd, x, &sent);
-		if (st == OUT_ERROR) {
-			client_close(w, c, "Write Error");
-			return false;
-		}
-		c->last_progress_ms = w->now_ms;
-		if (st == OUT_DONE) {
-			unblock(w, c);
-			return true;
-		}
+	*sent = 0;
+	if (c->blocked)
+		return true;
+	peer_publish(w);
+	st = out_write(&w->pool, &c->out, c->lfd.fd, x, sent);
+	if (st == OUT_ERROR) {
+		client_close(w, c, "Write Error");
+		return false;
 	}
-	for (i = 0; i < 2; i++) {
-		skip = sent < x->len[i] ? sent : x->len[i];
-		sent -= skip;
-		if (out_append(&w->pool, &c->out, x->p[i] + skip,
-		    x->len[i] - skip) != 0) {
-			client_close(w, c, "Out of Memory");
-			return false;
-		}
-	}
-	block(w, c);
-	return true;
+	c->last_progress_ms = w->now_ms;
+	if (st == OUT_DONE)
+		unblock(w, c);
+	return st != OUT_DONE;
 }
 
 static bool
@@ -225,21 +219,42 @@ write_large(struct worker *w, struct client *c, const struct shape *sh,
 {
 	struct out_extra x = { { sh->line, body },
 	    { sh->line_len, sh->body_len } };
+	size_t sent, skip;
+	int i;
 
-	return write_now(w, c, &x);
+	if (!write_now(w, c, &x, &sent))
+		return c->state == CLIENT_OPEN;
+	for (i = 0; i < 2; i++) {
+		skip = sent < x.len[i] ? sent : x.len[i];
+		sent -= skip;
+		if (out_append(&w->pool, &c->out, x.p[i] + skip,
+		    x.len[i] - skip) != 0) {
+			client_close(w, c, "Out of Memory");
+			return false;
+		}
+	}
+	block(w, c);
+	return true;
 }
 
 /* The block of this run, as the receiver before may have left it: its first
- * line is its key. */
-static void
+ * line is its key.  One that somebody still refers to is left to him. */
+static int
 make_block(struct worker *w, const struct shape *sh, uint32_t n)
 {
 	if (w->block_body == sh->body && w->block_n == n &&
-	    memcmp(w->block, sh->line, sh->line_len) == 0)
-		return;
-	fill(w->block, sh, n);
+	    memcmp(w->block->data, sh->line, sh->line_len) == 0)
+		return 0;
+	w->block_body = NULL;
+	if (w->block != NULL && w->block->refs > 1)
+		out_block_drop(&w->pool, &w->block);
+	if (w->block == NULL &&
+	    (w->block = out_block_new(&w->pool)) == NULL)
+		return -1;
+	fill(w->block->data, sh, n);
 	w->block_body = sh->body;
 	w->block_n = n;
+	return 0;
 }
 
 /* A whole run, from the block that it shares with the other receivers. */
@@ -247,13 +262,24 @@ static uint32_t
 write_block(struct worker *w, struct client *c, struct msg *m,
     struct shape *sh, uint32_t n)
 {
-	size_t len = n * (sh->line_len + sh->body_len);
-	struct out_extra x = { { w->block, NULL }, { len, 0 } };
+	size_t len = n * (sh->line_len + sh->body_len), sent;
+	struct out_extra x;
 
 	if (!room_pending(w, c, len) || !stall_check(w, c, m, len, n))
 		return 0;
-	make_block(w, sh, n);
-	return write_now(w, c, &x) ? n : 0;
+	if (make_block(w, sh, n) != 0)
+		goto nomem;
+	x = (struct out_extra){ { w->block->data, NULL }, { len, 0 } };
+	if (!write_now(w, c, &x, &sent))
+		return c->state == CLIENT_OPEN ? n : 0;
+	if (out_append_block(&w->pool, &c->out, w->block, sent,
+	    len - sent) != 0)
+		goto nomem;
+	block(w, c);
+	return n;
+nomem:
+	client_close(w, c, "Out of Memory");
+	return 0;
 }
 
 static bool
@@ -262,7 +288,7 @@ wants_block(const struct worker *w, const struct shape *sh, uint32_t n)
 	size_t len = n * (sh->line_len + sh->body_len);
 
 	return w->block_shared && n > 1 && len >= WORKER_BLOCK_MIN &&
-	    len <= WORKER_BLOCK && len <= w->conf.max_pending / 4;
+	    len <= OUT_BLOCK && len <= w->conf.max_pending / 4;
 }
 
 /* Up to n messages from sh->body on; how many were queued. */

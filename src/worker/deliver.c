@@ -83,20 +83,37 @@ has_several(const struct worker *w, const struct match_plain *node)
 	return no != 0 && subs_at(&w->subs, no)->next != 0;
 }
 
+/* A run that several receivers share goes in pieces that are still hot in the
+ * cache when the last of them gets his. */
+static uint32_t
+piece(const struct msg *m)
+{
+	size_t unit = m->subject.len + m->reply.len + m->size + 32;
+
+	return unit >= WORKER_PIECE ? 1 : (uint32_t)(WORKER_PIECE / unit);
+}
+
 bool
 deliver_plain(struct worker *w, struct msg *m, const struct match_plain *node,
     uint32_t n)
 {
+	uint32_t first, count, most = m->count;
 	bool taken = false;
-	uint32_t i;
 
-	w->block_body = NULL;
 	w->block_shared = n > 1 || (n == 1 && has_several(w, node));
-	if (m->count == 1 || !has_twins(w, node, n))
-		return give_all(w, m, node, n, 0, m->count);
-	for (i = 0; i < m->count; i++)
-		if (give_all(w, m, node, n, i, 1))
+	if (m->count == 1)
+		return give_all(w, m, node, n, 0, 1);
+	if (has_twins(w, node, n))
+		most = 1;
+	else if (w->block_shared)
+		most = piece(m);
+	for (first = 0; first < m->count; first += count) {
+		count = m->count - first < most ? m->count - first : most;
+		if (give_all(w, m, node, n, first, count))
 			taken = true;
+	}
+	w->block_body = NULL;
+	out_block_drop(&w->pool, &w->block);
 	return taken;
 }
 

@@ -18,6 +18,12 @@
 
 #define POOL_SMALL_MAX 1024 /* chunks kept: 4 MiB */
 #define POOL_BIG_MAX 64 /* 4.5 MiB */
+#define POOL_PART_MAX 4096 /* 256 KiB */
+#define POOL_BLOCK_MAX 32 /* 4 MiB */
+/* A part of a block is referred to from this fraction on, else copied: so a
+ * connection keeps at most that many times its bytes in memory. */
+#define PART_SHARE 8
+#define OUT_ALIGN 64u /* what a cache line and the kernel's copies like */
 #define IOV_MAX_OUT 64
 
 static struct out_chunk *
@@ -36,23 +42,58 @@ chunk_new(struct out_pool *pool, size_t need)
 		list = &pool->big;
 		n = &pool->nbig;
 	} else
-		size = need;
+		size = (need + OUT_ALIGN - 1) & ~(size_t)(OUT_ALIGN - 1);
 	if (list != NULL && *list != NULL) {
 		k = *list;
 		*list = k->next;
 		(*n)--;
-	} else if ((k = malloc(sizeof *k + size)) == NULL)
+	} else if ((k = aligned_alloc(OUT_ALIGN, sizeof *k + size)) == NULL)
 		return NULL;
 	k->next = NULL;
+	k->data = k->own;
+	k->block = NULL;
 	k->size = (uint32_t)size;
 	k->start = k->end = 0;
 	pool->used += sizeof *k + size;
 	return k;
 }
 
+/* What refers to a part of a block. */
+static struct out_chunk *
+part_new(struct out_pool *pool)
+{
+	struct out_chunk *k = pool->part;
+
+	if (k != NULL) {
+		pool->part = k->next;
+		pool->npart--;
+	} else if ((k = aligned_alloc(OUT_ALIGN, sizeof *k)) == NULL)
+		return NULL;
+	pool->used += sizeof *k;
+	return k;
+}
+
+static void
+part_free(struct out_pool *pool, struct out_chunk *k)
+{
+	pool->used -= sizeof *k;
+	if (pool->npart == POOL_PART_MAX) {
+		free(k);
+		return;
+	}
+	k->next = pool->part;
+	pool->part = k;
+	pool->npart++;
+}
+
 static void
 chunk_free(struct out_pool *pool, struct out_chunk *k)
 {
+	if (k->block != NULL) {
+		out_block_drop(pool, &k->block);
+		part_free(pool, k);
+		return;
+	}
 	pool->used -= sizeof *k + k->size;
 	if (k->size == OUT_SMALL - sizeof *k &&
 	    pool->nsmall < POOL_SMALL_MAX) {
@@ -68,6 +109,16 @@ chunk_free(struct out_pool *pool, struct out_chunk *k)
 		free(k);
 }
 
+static void
+link_chunk(struct out *out, struct out_chunk *k)
+{
+	if (out->last == NULL)
+		out->first = k;
+	else
+		out->last->next = k;
+	out->last = k;
+}
+
 uint8_t *
 out_room(struct out_pool *pool, struct out *out, size_t n)
 {
@@ -81,11 +132,7 @@ out_room(struct out_pool *pool, struct out *out, size_t n)
 		want = OUT_BIG - sizeof *k;
 	if ((k = chunk_new(pool, want)) == NULL)
 		return NULL;
-	if (out->last == NULL)
-		out->first = k;
-	else
-		out->last->next = k;
-	out->last = k;
+	link_chunk(out, k);
 	return k->data;
 }
 
@@ -114,6 +161,71 @@ out_append(struct out_pool *pool, struct out *out, const void *p, size_t len)
 	}
 	return 0;
 }
+
+/* ---- blocks ---------------------------------------------------------- */
+
+struct out_block *
+out_block_new(struct out_pool *pool)
+{
+	struct out_block *b = pool->block;
+
+	if (b != NULL) {
+		pool->block = b->next;
+		pool->nblock--;
+	} else {
+		b = aligned_alloc(OUT_ALIGN, sizeof *b + OUT_BLOCK +
+		    OUT_SLACK);
+		if (b == NULL)
+			return NULL;
+	}
+	b->next = NULL;
+	b->refs = 1;
+	b->size = OUT_BLOCK;
+	pool->used += sizeof *b + OUT_BLOCK + OUT_SLACK;
+	return b;
+}
+
+void
+out_block_drop(struct out_pool *pool, struct out_block **bp)
+{
+	struct out_block *b = *bp;
+
+	*bp = NULL;
+	if (b == NULL || --b->refs > 0)
+		return;
+	pool->used -= sizeof *b + OUT_BLOCK + OUT_SLACK;
+	if (pool->nblock == POOL_BLOCK_MAX) {
+		free(b);
+		return;
+	}
+	b->next = pool->block;
+	pool->block = b;
+	pool->nblock++;
+}
+
+int
+out_append_block(struct out_pool *pool, struct out *out, struct out_block *b,
+    size_t at, size_t len)
+{
+	struct out_chunk *k;
+
+	/* A small rest must not keep a whole block. */
+	if (len < b->size / PART_SHARE)
+		return out_append(pool, out, b->data + at, len);
+	if ((k = part_new(pool)) == NULL)
+		return -1;
+	k->next = NULL;
+	k->data = b->data;
+	k->block = b;
+	b->refs++;
+	k->start = (uint32_t)at;
+	k->end = k->size = (uint32_t)(at + len);
+	link_chunk(out, k);
+	out->bytes += len;
+	return 0;
+}
+
+/* ---- writing --------------------------------------------------------- */
 
 /* Take n sent bytes off the front. */
 static void
@@ -221,6 +333,7 @@ void
 out_pool_fini(struct out_pool *pool)
 {
 	struct out_chunk *k;
+	struct out_block *b;
 
 	while ((k = pool->small) != NULL) {
 		pool->small = k->next;
@@ -230,5 +343,13 @@ out_pool_fini(struct out_pool *pool)
 		pool->big = k->next;
 		free(k);
 	}
-	pool->nsmall = pool->nbig = 0;
+	while ((k = pool->part) != NULL) {
+		pool->part = k->next;
+		free(k);
+	}
+	while ((b = pool->block) != NULL) {
+		pool->block = b->next;
+		free(b);
+	}
+	memset(pool, 0, sizeof *pool);
 }

@@ -6,21 +6,35 @@
 #ifndef WORKER_OUT_H
 #define WORKER_OUT_H
 
+#include <stdalign.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define OUT_SMALL 4096u /* with its head: for the odd line */
 #define OUT_BIG (72u << 10) /* holds what one read() of 64 KiB becomes */
+#define OUT_BLOCK (128u << 10)
 /* Bytes behind what was asked for that may be scribbled on. */
 #define OUT_SLACK 64u
 
+/* Bytes that several connections are to get: written once, read by all who
+ * hold it.  Whoever keeps a part of it unsent refers to it. */
+struct out_block {
+	struct out_block *next; /* in the pool */
+	uint32_t refs;
+	uint32_t size; /* of data, with OUT_SLACK behind */
+	alignas(64) uint8_t data[];
+};
+
+/* A piece of unsent output: memory of its own behind it, or a part of a
+ * block (which takes no more: end is size). */
 struct out_chunk {
 	struct out_chunk *next;
+	uint8_t *data;
+	struct out_block *block; /* NULL: its own */
 	uint32_t size; /* of data */
 	uint32_t start; /* first unsent byte */
 	uint32_t end; /* behind the last byte */
-	uint32_t spare;
-	uint8_t data[];
+	alignas(64) uint8_t own[];
 };
 
 struct out {
@@ -28,10 +42,12 @@ struct out {
 	size_t bytes; /* unsent */
 };
 
-/* Free chunks of the two usual sizes; `used` counts what is handed out. */
+/* Free chunks of the two usual sizes, and what refers to blocks; `used` counts
+ * what is handed out, a block once. */
 struct out_pool {
-	struct out_chunk *small, *big;
-	uint32_t nsmall, nbig;
+	struct out_chunk *small, *big, *part;
+	struct out_block *block;
+	uint32_t nsmall, nbig, npart, nblock;
 	uint64_t used;
 };
 
@@ -47,6 +63,14 @@ out_took(struct out *out, size_t n)
 /* Copy len bytes to the end; 0 or -1 (ENOMEM, part may have been taken). */
 int out_append(struct out_pool *pool, struct out *out, const void *p,
     size_t len);
+/* A block with room for OUT_BLOCK bytes, held by the caller; NULL (ENOMEM). */
+struct out_block *out_block_new(struct out_pool *pool);
+/* Let go of it, NULL accepted; *bp becomes NULL. */
+void out_block_drop(struct out_pool *pool, struct out_block **bp);
+/* Put len bytes of the block from `at` on behind what is queued, without a
+ * copy if they are a good part of it; 0 or -1 (ENOMEM, as out_append()). */
+int out_append_block(struct out_pool *pool, struct out *out,
+    struct out_block *b, size_t at, size_t len);
 enum out_status { OUT_DONE, OUT_BLOCKED, OUT_ERROR };
 /* Write what there is; then `extra` straight from the caller's memory (NULL
  * for none; *sent says how much of it went).  OUT_BLOCKED: the socket took

@@ -103,25 +103,34 @@ worker_scratch(struct worker *w, uint64_t len)
 	return 0;
 }
 
+/* The input buffer, with room for so much in front of what is read. */
+static int
+size_inbuf(struct worker *w, size_t front)
+{
+	uint8_t *np;
+
+	front = (front + WORKER_PAGE - 1) & ~(size_t)(WORKER_PAGE - 1);
+	if (front <= w->inbuf_front)
+		return 0;
+	np = aligned_alloc(WORKER_PAGE, front + WORKER_READ + WORKER_PAGE);
+	if (np == NULL)
+		return -1;
+	free(w->inbuf);
+	w->inbuf = np;
+	w->inbuf_front = front;
+	return 0;
+}
+
 /* Buffers that follow max_control_line. */
 static int
 size_buffers(struct worker *w)
 {
 	size_t line = w->conf.max_control_line;
-	size_t in = 2 * line + WORKER_LARGE + WORKER_READ + 1024;
-	uint8_t *np;
 
-	if (in > w->inbuf_size) {
-		if ((np = realloc(w->inbuf, in)) == NULL)
-			return -1;
-		w->inbuf = np;
-		w->inbuf_size = in;
-	}
+	if (size_inbuf(w, 2 * line + WORKER_LARGE) != 0)
+		return -1;
 	/* A quoted subject takes four bytes for one. */
 	if (worker_scratch(w, 4 * line) != 0)
-		return -1;
-	if (w->block == NULL &&
-	    (w->block = malloc(WORKER_BLOCK + OUT_SLACK)) == NULL)
 		return -1;
 	return match_set_tokens(&w->matcher, (uint32_t)line / 2 + 2);
 }
@@ -424,13 +433,13 @@ worker_free(struct worker *w)
 	match_fini(&w->matcher);
 	subs_fini(&w->subs);
 	trie_free(&w->trie);
+	out_block_drop(&w->pool, &w->block);
 	out_pool_fini(&w->pool);
 	loop_fini(&w->loop);
 	free(w->client);
 	free(w->free_line);
 	free(w->inbuf);
 	free(w->scratch);
-	free(w->block);
 	free(w);
 }
 

@@ -24,17 +24,19 @@
 #include "worker/subs.h"
 
 /* Bytes that one read() may bring; one read() a client and iteration. */
-#define WORKER_READ (64u << 10)
+#define WORKER_READ (256u << 10)
 #define WORKER_READ_TIGHT (4u << 10) /* when memory is scarce */
+#define WORKER_PAGE 4096u
 /* Unsent output above this is flushed at once. */
 #define WORKER_FLUSH_EARLY (64u << 10)
 /* A payload from this size on leaves by writev from where it lies, and one
  * that is not whole gets a buffer of its own. */
 #define WORKER_LARGE (16u << 10)
 /* A run of so many bytes is built once and written to all its receivers with
- * one sid from there. */
+ * one sid from there, in pieces of about WORKER_PIECE, which an OUT_BLOCK
+ * holds with any usual sid. */
 #define WORKER_BLOCK_MIN (16u << 10)
-#define WORKER_BLOCK (128u << 10)
+#define WORKER_PIECE (64u << 10)
 
 enum worker_state {
 	WORKER_STARTING, /* mapped; waits for the master's CHAN_GO */
@@ -94,11 +96,11 @@ struct worker {
 	struct out_pool pool;
 	uint64_t mem_in; /* private input bytes, reservations included */
 	uint64_t mem_share;
-	uint8_t *inbuf; /* the one big buffer */
-	size_t inbuf_size;
+	uint8_t *inbuf; /* the one big buffer; see worker_in() */
+	size_t inbuf_front;
 	uint8_t *scratch; /* lines being made: 3 x max_control_line + 1 KiB */
 	size_t scratch_size;
-	uint8_t *block; /* a run as its receivers with one sid get it */
+	struct out_block *block; /* a run as those with one sid get it */
 	const uint8_t *block_body; /* of which message on, NULL: nothing */
 	uint32_t block_n; /* messages */
 	bool block_shared; /* this run has several receivers here */
@@ -141,6 +143,14 @@ static inline uint64_t
 worker_cid(const struct worker *w, uint32_t num)
 {
 	return (uint64_t)(w->incarnation & 0x1fffffu) << 32 | num;
+}
+
+/* Where a read() goes: on a page of its own, since the kernel copies to an odd
+ * address at half the speed.  What the client had before goes in front. */
+static inline uint8_t *
+worker_in(const struct worker *w)
+{
+	return w->inbuf + w->inbuf_front;
 }
 
 enum memory_level { MEMORY_OK, MEMORY_TIGHT, MEMORY_OVER };

@@ -252,6 +252,85 @@ START_TEST(idle_holds_nothing_busy_reuses)
 }
 END_TEST
 
+/* Read all that has been written: it has to be the stream's first n bytes. */
+static void
+drain(struct out *from, int end[2], size_t n)
+{
+	static uint8_t buf[65536];
+	enum out_status st;
+	size_t at = 0;
+	ssize_t r, i;
+
+	do {
+		st = out_write(&pool, from, end[0], NULL, NULL);
+		ck_assert_int_ne(st, OUT_ERROR);
+		while ((r = read(end[1], buf, sizeof buf)) > 0)
+			for (i = 0; i < r; i++, at++)
+				if (buf[i] != stream(at))
+					ck_abort_msg("byte %zu is wrong", at);
+	} while (st == OUT_BLOCKED);
+	ck_assert_uint_eq(at, n);
+	ck_assert_uint_eq(from->bytes, 0);
+}
+
+/* Two connections keep parts of the same blocks, with bytes of their own in
+ * between; a block is counted once and comes back with its last holder. */
+START_TEST(blocks_are_shared)
+{
+	struct out other = { NULL, NULL, 0 };
+	struct out_block *b;
+	uint64_t before;
+	int end[2], i;
+	size_t in = 0, n;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0,
+	    end), 0);
+	for (i = 0; i < 5; i++) {
+		n = 100 + rnd(200);
+		ck_assert_int_eq(out_append(&pool, &out, piece(in, n), n), 0);
+		ck_assert_int_eq(out_append(&pool, &other, piece(in, n), n),
+		    0);
+		in += n;
+		before = pool.used;
+		n = OUT_BLOCK - rnd(1000);
+		ck_assert_ptr_nonnull(b = out_block_new(&pool));
+		memcpy(b->data, piece(in, n), n);
+		ck_assert_int_eq(out_append_block(&pool, &out, b, 0, n), 0);
+		/* Of this one the socket has taken the beginning. */
+		ck_assert_int_eq(out_append(&pool, &other, b->data, 1000), 0);
+		ck_assert_int_eq(out_append_block(&pool, &other, b, 1000,
+		    n - 1000), 0);
+		in += n;
+		ck_assert_uint_eq(b->refs, 3);
+		ck_assert_uint_lt(pool.used, before + 2 * OUT_BLOCK);
+		out_block_drop(&pool, &b);
+		ck_assert_ptr_null(b);
+	}
+	ck_assert_uint_eq(out.bytes, in);
+	ck_assert_uint_eq(other.bytes, in);
+	drain(&out, fd, in);
+	ck_assert_uint_gt(pool.used, 5 * OUT_BLOCK - 5000);
+	drain(&other, end, in);
+	ck_assert_uint_eq(pool.used, 0);
+	(void)close(end[0]);
+	(void)close(end[1]);
+}
+END_TEST
+
+START_TEST(a_small_rest_keeps_no_block)
+{
+	struct out_block *b = out_block_new(&pool);
+
+	ck_assert_ptr_nonnull(b);
+	memcpy(b->data, piece(0, 1000), 1000);
+	ck_assert_int_eq(out_append_block(&pool, &out, b, 0, 1000), 0);
+	ck_assert_uint_eq(b->refs, 1);
+	out_block_drop(&pool, &b);
+	ck_assert_uint_eq(pool.used, OUT_SMALL);
+	drain(&out, fd, 1000);
+}
+END_TEST
+
 static Suite *
 out_suite(void)
 {
@@ -264,6 +343,8 @@ out_suite(void)
 	tcase_add_test(tc, many_chunks_leave_in_several_calls);
 	tcase_add_test(tc, a_peer_that_is_gone_is_an_error);
 	tcase_add_test(tc, idle_holds_nothing_busy_reuses);
+	tcase_add_test(tc, blocks_are_shared);
+	tcase_add_test(tc, a_small_rest_keeps_no_block);
 	suite_add_tcase(s, tc);
 	return s;
 }
