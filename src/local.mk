@@ -98,6 +98,7 @@ libnatsd_a_SOURCES = \
 	%D%/worker/client.c \
 	%D%/worker/client.h \
 	%D%/worker/client_out.c \
+	%D%/worker/deal.c \
 	%D%/worker/deliver.c \
 	%D%/worker/match.c \
 	%D%/worker/match.h \

@@ -100,10 +100,8 @@ deliver_plain(struct worker *w, struct msg *m, const struct match_plain *node,
 	uint32_t first, count, most = m->count;
 	bool taken = false;
 
-	w->block_shared = n > 1 || (n == 1 && has_several(w, node));
-	if (m->count == 1)
-		return give_all(w, m, node, n, 0, 1);
-	if (has_twins(w, node, n))
+	w->block_shared = m->count > 1 && (n > 1 || (n == 1 && has_several(w, node)));
+	if (m->count > 1 && has_twins(w, node, n))
 		most = 1;
 	else if (w->block_shared)
 		most = piece(m);
@@ -113,8 +111,15 @@ deliver_plain(struct worker *w, struct msg *m, const struct match_plain *node,
 			taken = true;
 	}
 	w->block_body = NULL;
+	w->block_shared = false;
 	out_block_drop(&w->pool, &w->block);
 	return taken;
+}
+
+uint32_t
+deliver_run(struct worker *w, struct msg *m, subno n)
+{
+	return give(w, m, n, 0, m->count);
 }
 
 bool

@@ -66,7 +66,7 @@ struct subscriber_ops {
 
 struct subscriber {
 	const struct subscriber_ops *ops;
-	uint32_t mark; /* deliver.c: seen in this run */
+	uint32_t mark; /* deliver.c, deal.c: seen in this run */
 };
 
 #endif

@@ -150,6 +150,18 @@ all_live(const struct worker *w, const struct received *x)
 	return true;
 }
 
+/* Whether the references of the record are used (true), or *own. */
+static bool
+interest_here(struct worker *w, const struct received *x,
+    const struct match **own)
+{
+	*own = NULL;
+	if (all_live(w, x))
+		return true;
+	*own = match_own(&w->matcher, x->m.account, x->m.subject);
+	return false;
+}
+
 static bool
 receive_plain(struct worker *w, struct received *x, bool refs,
     const struct match *own)
@@ -169,28 +181,27 @@ receive_plain(struct worker *w, struct received *x, bool refs,
 	return deliver_plain(w, &x->m, node, x->r.nplain);
 }
 
-/* To a member here of one group. */
-static bool
-receive_group(struct worker *w, struct received *x,
-    const struct received_group *g, bool refs, const struct match *own)
+/* The cells here of one group; how many. */
+static uint32_t
+group_here(const struct worker *w, const struct received_group *g, bool refs,
+    const struct match *own, cellno cell[GROUP_CELLS_MAX])
 {
 	struct trie_ref ref[RECORD_REFS_MAX];
-	cellno cell[GROUP_CELLS_MAX];
 	const struct match_group *mg;
 	uint32_t n = 0, i;
 
 	if (refs) {
 		if (!live_refs(w, g->refs, g->nrefs, ref))
-			return false;
+			return 0;
 		for (; n < g->nrefs; n++)
 			cell[n] = ref[n].cell;
-	} else {
-		mg = match_group_named(own, g->name, g->namelen);
-		for (i = mg == NULL ? 0 : mg->first;
-		    i != 0 && n < GROUP_CELLS_MAX; i = own->part[i - 1].next)
-			cell[n++] = own->part[i - 1].ref.cell;
+		return n;
 	}
-	return deliver_group(w, &x->m, cell, n);
+	mg = match_group_named(own, g->name, g->namelen);
+	for (i = mg == NULL ? 0 : mg->first; i != 0 && n < GROUP_CELLS_MAX;
+	    i = own->part[i - 1].next)
+		cell[n++] = own->part[i - 1].ref.cell;
+	return n;
 }
 
 /* Groups that nobody here took go on to another slot; the duty to refuse goes
@@ -216,24 +227,26 @@ pass_on(struct worker *w, struct received *x, uint64_t untaken,
 		peer_send_refused(w, &x->m, x->r.nslots);
 }
 
+/* A run, or one message for plain subscribers and groups. */
 static void
-receive_runs(struct worker *w, struct received *x)
+receive_once(struct worker *w, struct received *x)
 {
-	bool refs = all_live(w, x), taken = false;
-	const struct match *own = NULL;
+	const struct match *own;
+	bool refs = interest_here(w, x, &own);
+	cellno cell[GROUP_CELLS_MAX];
 	const uint8_t *at = x->groups;
 	struct received_group g;
 	uint64_t untaken = 0;
 	uint32_t i, n = 0;
+	bool taken = false;
 
-	if (!refs)
-		own = match_own(&w->matcher, x->m.account, x->m.subject);
 	if (x->r.flags & RECORD_F_PLAIN)
 		taken = receive_plain(w, x, refs, own);
 	for (i = 0; i < x->r.ngroups; i++) {
 		if (!next_group(&at, x->groups_end, &g))
 			break;
-		if (receive_group(w, x, &g, refs, own))
+		if (deliver_group(w, &x->m, cell,
+		    group_here(w, &g, refs, own, cell)))
 			taken = true;
 		else if (i < 64) {
 			untaken |= BIT(i);
@@ -245,6 +258,36 @@ receive_runs(struct worker *w, struct received *x)
 		pass_on(w, x, untaken, n, taken);
 }
 
+/* A run that was dealt out to this slot is dealt on among the members here;
+ * false: it is to be taken one by one. */
+static bool
+receive_dealt(struct worker *w, struct received *x)
+{
+	const struct match *own;
+	bool refs = interest_here(w, x, &own);
+	cellno cell[GROUP_CELLS_MAX];
+	const uint8_t *at = x->groups;
+	struct received_group g;
+
+	return next_group(&at, x->groups_end, &g) && deal_received(w, &x->m,
+	    cell, group_here(w, &g, refs, own, cell));
+}
+
+static void
+receive_runs(struct worker *w, struct received *x)
+{
+	uint32_t n = x->m.count;
+
+	if (n == 1 || x->r.ngroups == 0) {
+		receive_once(w, x);
+		return;
+	}
+	if (receive_dealt(w, x))
+		return;
+	for (x->m.count = 1; n > 0; n--, x->m.body += x->m.stride)
+		receive_once(w, x);
+}
+
 int
 receive_msg(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 {
@@ -253,8 +296,10 @@ receive_msg(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 	if (take_apart(rec, len, &x) != 0)
 		return -1;
 	fill_msg(&x);
-	/* Groups and refusals are decided message by message. */
-	if (x.r.count > 1 && (x.r.ngroups > 0 || x.m.from.ask))
+	/* A run is for plain interest or for one group; refusals are decided
+	 * message by message. */
+	if (x.r.count > 1 && (x.m.from.ask || x.r.ngroups > 1 ||
+	    (x.r.ngroups == 1 && (x.r.flags & RECORD_F_PLAIN) != 0)))
 		return -1;
 	/* Its worker may have read of a longer max_control_line before us. */
 	if (worker_scratch(w, (uint64_t)x.r.subject_len + x.r.reply_len) != 0) {

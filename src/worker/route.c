@@ -4,7 +4,7 @@
  *
  * The usual case, plain interest alone, takes a run as a whole.  What needs a
  * decision for each message (queue groups, a 503 that is wanted) is taken one
- * by one with the same result of the match.
+ * by one with the same result of the match, or dealt out (deal.c).
  */
 #include <config.h>
 
@@ -46,8 +46,8 @@ put_bodies(uint8_t *dst, const struct msg *m)
 		memcpy(dst, src, len);
 }
 
-static void
-write_record(struct worker *w, const struct plan_part *p, uint32_t head_len)
+void
+route_write(struct worker *w, const struct plan_part *p, uint32_t head_len)
 {
 	struct peer *peer = &w->peer[p->slot];
 	uint32_t body = p->m->count * (p->m->size + 2);
@@ -65,8 +65,8 @@ write_record(struct worker *w, const struct plan_part *p, uint32_t head_len)
 	score_add(&w->score->ring_msgs_out, p->m->count);
 }
 
-static void
-part_init(const struct worker *w, struct plan_part *p, const struct msg *m,
+void
+route_part(const struct worker *w, struct plan_part *p, const struct msg *m,
     const struct match *x, slotno slot)
 {
 	memset(p, 0, sizeof *p);
@@ -141,10 +141,8 @@ nomem:
 
 /* ---- plain interest alone -------------------------------------------- */
 
-/* How many of the run fit into the ring to s; 0 with big set: not even one
- * ever would. */
-static uint32_t
-fits(struct worker *w, slotno s, const struct msg *m, uint32_t head_len,
+uint32_t
+route_fits(struct worker *w, slotno s, const struct msg *m, uint32_t head_len,
     bool *big)
 {
 	struct ring_tx *tx = &w->peer[s].tx;
@@ -180,9 +178,9 @@ route_plain(struct worker *w, struct client *c, struct msg *m,
 	for (set = remote; set != 0; set &= set - 1, n++) {
 		slotno s = (slotno)__builtin_ctzll(set);
 
-		part_init(w, &part[n], m, x, s);
+		route_part(w, &part[n], m, x, s);
 		head_len[n] = plan_head_len(&part[n]);
-		k = fits(w, s, m, head_len[n], &big);
+		k = route_fits(w, s, m, head_len[n], &big);
 		if (k == 0 && !big)
 			r->wait_slots |= BIT(s);
 		else if (k < count)
@@ -199,7 +197,7 @@ route_plain(struct worker *w, struct client *c, struct msg *m,
 	else
 		m->count = count;
 	for (i = 0; i < n; i++)
-		write_record(w, &part[i], head_len[i]);
+		route_write(w, &part[i], head_len[i]);
 	(void)deliver_own(w, m, x);
 	deliver_finish(w);
 	if (big)
@@ -381,7 +379,7 @@ route_single(struct worker *w, struct client *c, struct msg *m,
 		return false;
 	}
 	for (set = s.remote; set != 0; set &= set - 1, n++) {
-		part_init(w, &part[n], m, x, (slotno)__builtin_ctzll(set));
+		route_part(w, &part[n], m, x, (slotno)__builtin_ctzll(set));
 		part[n].choice = s.choice;
 		part[n].ask = m->from.ask;
 		part[n].nslots = (uint32_t)__builtin_popcountll(s.remote);
@@ -398,7 +396,7 @@ route_single(struct worker *w, struct client *c, struct msg *m,
 	}
 	for (i = 0; i < n; i++) {
 		part[i].ask = m->from.ask && !taken;
-		write_record(w, &part[i], head_len[i]);
+		route_write(w, &part[i], head_len[i]);
 	}
 	single_ask(w, c, m, s.remote, taken);
 	deliver_finish(w);
@@ -421,6 +419,13 @@ route_run(struct worker *w, struct client *c, struct msg *m,
 	if (x->ngroup == 0 && !m->from.ask) {
 		route_plain(w, c, m, x, r);
 		return;
+	}
+	while (deal_run(w, m, x, r)) {
+		m->body += (size_t)(r->routed - (count - m->count)) *
+		    m->stride;
+		m->count = count - r->routed;
+		if (m->count == 0 || r->wait_slots != 0)
+			return;
 	}
 	m->count = 1;
 	while (r->routed < count && c->state == CLIENT_OPEN) {
@@ -468,7 +473,7 @@ route_pass_on(struct worker *w, const struct msg *m, const uint8_t *name,
 	one.ngroup = 1;
 	one.group = (struct match_group *)(uintptr_t)g;
 	choice[0] = s;
-	part_init(w, &part, m, &one, s);
+	route_part(w, &part, m, &one, s);
 	part.choice = choice;
 	part.ask = m->from.ask;
 	part.nslots = nslots;

@@ -324,7 +324,7 @@ worker_start(struct worker *w, struct heritage *h)
 		fatal("worker %u: cannot map its zones", w->self);
 	w->score = score_proc(&w->zown[w->self]);
 	if (attach_index(w) != 0 || peer_attach(w, h) != 0 ||
-	    refuse_init(w) != 0 || size_buffers(w) != 0 ||
+	    refuse_init(w) != 0 || deal_init(w) != 0 || size_buffers(w) != 0 ||
 	    accept_init(w, h) != 0 || watch_process(w, h) != 0)
 		fatal("worker %u: cannot start", w->self);
 	conf_apply(w);
@@ -430,6 +430,7 @@ worker_free(struct worker *w)
 {
 	peer_fini(w);
 	refuse_fini(w);
+	free(w->deal);
 	match_fini(&w->matcher);
 	subs_fini(&w->subs);
 	trie_free(&w->trie);

@@ -45,6 +45,7 @@ enum worker_state {
 };
 
 struct refusals;
+struct deal;
 
 struct worker_listener {
 	struct loop_fd lfd;
@@ -92,7 +93,7 @@ struct worker {
 	struct client_head list[LISTS];
 	uint32_t round; /* of passes over lists */
 	bool drained; /* since the last read() */
-	uint32_t mark; /* deliver.c: stamp of a run */
+	uint32_t mark; /* deliver.c, deal.c: stamp of a run */
 	struct out_pool pool;
 	uint64_t mem_in; /* private input bytes, reservations included */
 	uint64_t mem_share;
@@ -122,6 +123,7 @@ struct worker {
 	struct log_limit limit_client, limit_accept, limit_peer;
 	uint64_t complained; /* slots complained of */
 	struct refusals *refusals; /* refuse.c */
+	struct deal *deal; /* deal.c: of the run at hand */
 };
 
 /* Cheap random numbers for the choice of queue members (xorshift). */
@@ -191,6 +193,18 @@ struct route_result {
 /* Send a run where it belongs.  `c` is the publishing client. */
 void route_run(struct worker *w, struct client *c, struct msg *m,
     struct route_result *r);
+/* Pieces of it for deal.c.  What slot gets of a message, as far as plain
+ * interest goes. */
+struct plan_part;
+void route_part(const struct worker *w, struct plan_part *p,
+    const struct msg *m, const struct match *x, slotno slot);
+/* How many of a run fit into the ring to s behind a head of that length; 0
+ * with *big set: not even one ever would. */
+uint32_t route_fits(struct worker *w, slotno s, const struct msg *m,
+    uint32_t head_len, bool *big);
+/* A record whose room was found. */
+void route_write(struct worker *w, const struct plan_part *p,
+    uint32_t head_len);
 /* One message for a group that nobody here took: to another slot.  False if
  * there is none. */
 bool route_pass_on(struct worker *w, const struct msg *m,
@@ -198,6 +212,17 @@ bool route_pass_on(struct worker *w, const struct msg *m,
 /* 503 to a client, if it has a subscription for the reply. */
 void route_no_responders(struct worker *w, struct client *c,
     struct slice subject, struct slice reply);
+
+/* deal.c */
+int deal_init(struct worker *w);
+/* Deal the beginning of a run out if it is for one queue group alone.  False:
+ * it is to be taken one by one; else r->routed has grown, or r->wait_slots
+ * says why not further. */
+bool deal_run(struct worker *w, struct msg *m, const struct match *x,
+    struct route_result *r);
+/* The same for a run from another slot, among the members at n cells here. */
+bool deal_received(struct worker *w, struct msg *m, const cellno *cell,
+    uint32_t n);
 
 /* receive.c: a record of kind RECORD_MSG, whole, from another slot */
 int receive_msg(struct worker *w, slotno from, const uint8_t *rec,
@@ -231,6 +256,8 @@ subno deliver_pick(struct worker *w, const struct msg *m,
 /* How many of them would take it. */
 uint32_t deliver_members(const struct worker *w, const struct msg *m,
     const cellno *cell, uint32_t n);
+/* A run to one subscription; the number taken. */
+uint32_t deliver_run(struct worker *w, struct msg *m, subno n);
 /* One message to one subscription; true if it was taken. */
 bool deliver_one(struct worker *w, struct msg *m, subno n);
 /* One message to a member of a group: to one at random or, if that does not

@@ -63,6 +63,73 @@ def shares(env):
               [len(m) for m in got])
 
 
+def in_order(messages):
+    """What one connection got of one publisher stands in its order."""
+    numbers = [int(m.payload) for m in messages]
+    equal(numbers, sorted(numbers), "order of the messages")
+
+
+LONG = 20000
+
+
+def long_run(env, members):
+    """Messages with equal control lines, as many as a read() takes."""
+    subject = env.subj()
+    for member, lines in members:
+        member.sub(*[subject + line for line in lines])
+    publisher = env.client()
+    sender = Background(publisher.send, b"".join(
+        pub(subject, b"%016d" % n) for n in range(LONG)) + PING)
+    publisher.expect(PONG)
+    sender.done()
+    got = collect([member for member, _ in members])
+    once(got, LONG)
+    for messages in got:
+        in_order(messages)
+    return [len(messages) for messages in got]
+
+
+@suite.scenario("a long run is dealt out, each share in order", pairs=True)
+def dealt(env):
+    a, b = env.pair()
+    shares = long_run(env, [(client, [b" q 1"])
+                            for client in (a, b, env.near(a), env.near(b))])
+    for share in shares:
+        check(LONG / 4 * 0.9 <= share <= LONG / 4 * 1.1, "shares %r", shares)
+
+
+@suite.scenario("the same through small rings", pairs=True, workers=(2, 4),
+                conf={"ring_memory": "3MB"})
+def dealt_tight(env):
+    a, b = env.pair()
+    long_run(env, [(a, [b" q 1"]), (b, [b" q 1"])])
+
+
+@suite.scenario("two memberships of a connection: one order", pairs=True)
+def dealt_twice(env):
+    a, b = env.pair()
+    long_run(env, [(a, [b" q 1", b" q 2"]), (b, [b" q 1", b" q 22"])])
+
+
+@suite.scenario("a long run with a limited member", pairs=True)
+def dealt_limited(env):
+    subject = env.subj()
+    a, b = env.pair()
+    a.send(b"SUB %s q 1\r\nUNSUB 1 7\r\n" % subject)
+    a.expect_nothing()
+    b.sub(subject + b" q 1")
+    publisher = env.client()
+    publisher.send(b"".join(pub(subject, b"%04d" % n) for n in range(2000)))
+    publisher.expect_nothing()
+    got = a.messages()
+    equal(len(got), 7, "messages of the limited member")
+    theirs = []
+    end = time.monotonic() + TIMEOUT
+    while len(theirs) < 1993 and time.monotonic() < end:
+        theirs += b.messages()
+    once([got, theirs], 2000)
+
+
 @suite.scenario("single messages are shared evenly too", pairs=True)
 def singles(env):
     subject = env.subj()
