@@ -164,6 +164,8 @@ static bool
 is_reserved(const struct prefix *prefix, size_t n, const uint8_t *p,
     size_t len)
 {
+	if (len == 0 || (p[0] != '_' && p[0] != '$'))
+		return false;
 	for (; n > 0; n--, prefix++)
 		if (len >= prefix->len + prefix->longer &&
 		    memcmp(p, prefix->text, prefix->len) == 0)

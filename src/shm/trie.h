@@ -128,6 +128,12 @@ struct trie_match_ops {
 int trie_match(const struct trie_reader *r, uint32_t account,
     const struct token *tok, uint32_t n, const struct trie_match_ops *ops,
     void *ctx);
+/* The same in two steps: the root of an account, 0 if there is none, which
+ * holds as long as bumps do; and the walk from there. */
+int trie_root(const struct trie_reader *r, uint32_t account, cellno *root);
+int trie_match_from(const struct trie_reader *r, cellno root,
+    const struct token *tok, uint32_t n, const struct trie_match_ops *ops,
+    void *ctx);
 
 /* Bumps: counts all changes of a trie.  Acquire. */
 uint64_t trie_bumps(const struct trie_reader *r);

@@ -438,21 +438,42 @@ walk(struct walk *w, struct pending at)
 }
 
 int
-trie_match(const struct trie_reader *r, uint32_t account,
+trie_root(const struct trie_reader *r, uint32_t account, cellno *root)
+{
+	struct trie_key key = { (const void *)&account, sizeof account,
+	    trie_account_hash(r->hash_seed, account) };
+	struct trie_look look;
+
+	if (!look_open(r, &look))
+		return -1;
+	*root = look_child(&look, 0, TRIE_ROOT, &key);
+	return look.budget < 0 ? -1 : 0;
+}
+
+int
+trie_match_from(const struct trie_reader *r, cellno root,
     const struct token *tok, uint32_t n, const struct trie_match_ops *ops,
     void *ctx)
 {
 	struct walk w = { .tok = tok, .n = n, .ops = ops, .ctx = ctx };
-	struct trie_key key = { (const void *)&account, sizeof account,
-	    trie_account_hash(r->hash_seed, account) };
-	cellno root;
 
+	if (root == 0)
+		return 0;
 	if (!look_open(r, &w.look))
 		return -1;
-	root = look_child(&w.look, 0, TRIE_ROOT, &key);
-	if (root == 0)
-		return w.look.budget < 0 ? -1 : 0;
 	return walk(&w, (struct pending){ root, 0 }) ? 0 : -1;
+}
+
+int
+trie_match(const struct trie_reader *r, uint32_t account,
+    const struct token *tok, uint32_t n, const struct trie_match_ops *ops,
+    void *ctx)
+{
+	cellno root;
+
+	if (trie_root(r, account, &root) != 0)
+		return -1;
+	return trie_match_from(r, root, tok, n, ops, ctx);
 }
 
 uint64_t

@@ -65,6 +65,10 @@ fill(uint8_t *dst, const struct shape *sh, uint32_t n)
 	uint32_t i, fast = 0;
 
 	/* Fixed copies run over what they copy: allowed inside `safe`. */
+	if (n == 1 && most <= COPY_MEDIUM && sh->safe - src >= COPY_MEDIUM) {
+		fill_fixed(dst, sh, 1, COPY_MEDIUM);
+		return;
+	}
 	if (most <= COPY_MEDIUM && sh->safe - src >= COPY_MEDIUM) {
 		fast = (uint32_t)((size_t)(sh->safe - src - COPY_MEDIUM) /
 		    sh->stride) + 1;
@@ -300,7 +304,8 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 	uint32_t done = 0, k;
 	uint8_t *dst;
 
-	most = unit >= WORKER_FLUSH_EARLY ? 1 : WORKER_FLUSH_EARLY / unit;
+	most = n == 1 || unit >= WORKER_FLUSH_EARLY ? 1 :
+	    WORKER_FLUSH_EARLY / unit;
 	while (done < n) {
 		k = n - done < most ? n - done : (uint32_t)most;
 		if (!room_pending(w, c, k * unit) ||

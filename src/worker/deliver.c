@@ -13,15 +13,9 @@ static bool
 has_twins(struct worker *w, const struct match_plain *node, uint32_t n)
 {
 	const struct sub *s;
-	uint32_t i, mark;
+	uint32_t i, mark = ++w->mark;
 	subno no;
 
-	if (n == 1) {
-		no = subs_of_cell(&w->subs, node[0].ref.cell);
-		if (no == 0 || subs_at(&w->subs, no)->next == 0)
-			return false;
-	}
-	mark = ++w->mark;
 	for (i = 0; i < n; i++) {
 		no = subs_of_cell(&w->subs, node[i].ref.cell);
 		for (; no != 0; no = s->next) {
@@ -75,14 +69,6 @@ give_all(struct worker *w, struct msg *m, const struct match_plain *node,
 	return taken;
 }
 
-static bool
-has_several(const struct worker *w, const struct match_plain *node)
-{
-	subno no = subs_of_cell(&w->subs, node->ref.cell);
-
-	return no != 0 && subs_at(&w->subs, no)->next != 0;
-}
-
 /* A run that several receivers share goes in pieces that are still hot in the
  * cache when the last of them gets his. */
 static uint32_t
@@ -99,8 +85,17 @@ deliver_plain(struct worker *w, struct msg *m, const struct match_plain *node,
 {
 	uint32_t first, count, most = m->count;
 	bool taken = false;
+	subno no;
 
-	w->block_shared = m->count > 1 && (n > 1 || (n == 1 && has_several(w, node)));
+	/* Nearly always there is one. */
+	if (n == 1) {
+		no = subs_of_cell(&w->subs, node->ref.cell);
+		if (no == 0)
+			return false;
+		if (subs_at(&w->subs, no)->next == 0)
+			return give(w, m, no, 0, m->count) > 0;
+	}
+	w->block_shared = m->count > 1;
 	if (m->count > 1 && has_twins(w, node, n))
 		most = 1;
 	else if (w->block_shared)

@@ -84,6 +84,8 @@ match_look(struct matcher *mt)
 	live = slots_live(mt->slots) & mt->readable;
 	if (live != mt->live)
 		raise = true;
+	if (changed)
+		mt->rooted = 0;
 	mt->membership = membership;
 	mt->live = live;
 	for (set = live; set != 0; set &= set - 1) {
@@ -91,6 +93,7 @@ match_look(struct matcher *mt)
 		bumps = trie_bumps(&mt->reader[s]);
 		if (bumps != mt->bumps[s]) {
 			mt->bumps[s] = bumps;
+			mt->rooted &= ~(UINT64_C(1) << s);
 			raise = true;
 		}
 	}
@@ -103,6 +106,7 @@ void
 match_changed(struct matcher *mt)
 {
 	mt->bumps[mt->self] = trie_bumps(&mt->reader[mt->self]);
+	mt->rooted &= ~(UINT64_C(1) << mt->self);
 	mt->view++;
 }
 
@@ -212,12 +216,31 @@ result_reset(struct match *m)
 	m->failed = false;
 }
 
+/* The root of that account's trie in a slot, looked for once as long as
+ * nothing changes there; -1: the zone is broken. */
+static inline int
+root_of(struct matcher *mt, slotno s, uint32_t account, cellno *root)
+{
+	if (account != mt->root_account) {
+		mt->root_account = account;
+		mt->rooted = 0;
+	}
+	if ((mt->rooted & UINT64_C(1) << s) == 0) {
+		if (trie_root(&mt->reader[s], account, &mt->root[s]) != 0)
+			return -1;
+		mt->rooted |= UINT64_C(1) << s;
+	}
+	*root = mt->root[s];
+	return 0;
+}
+
 /* Walk the tries of `slots` for the n tokens in mt->tok. */
 static void
 walk_slots(struct matcher *mt, uint64_t slots, uint32_t account, uint32_t n,
     struct match *m)
 {
 	struct walk w;
+	cellno root;
 	uint64_t set;
 	slotno s;
 
@@ -225,8 +248,9 @@ walk_slots(struct matcher *mt, uint64_t slots, uint32_t account, uint32_t n,
 	w.m = m;
 	for (set = slots; set != 0; set &= set - 1) {
 		s = w.slot = (slotno)__builtin_ctzll(set);
-		if (trie_match(&mt->reader[s], account, mt->tok, n, &walk_ops,
-		    &w) == 0)
+		if (root_of(mt, s, account, &root) == 0 && (root == 0 ||
+		    trie_match_from(&mt->reader[s], root, mt->tok, n,
+		    &walk_ops, &w) == 0))
 			continue;
 		mt->readable &= ~(UINT64_C(1) << s);
 		mt->live &= mt->readable;
@@ -254,12 +278,12 @@ static struct match_entry *
 cache_find(struct matcher *mt, uint32_t account, struct slice subject,
     uint32_t hash, struct match_entry **slotp)
 {
-	struct match_entry *e, *place = NULL;
+	struct match_entry *e;
 	uint32_t i, set = (hash % (MATCH_CACHE / CACHE_WAYS)) * CACHE_WAYS;
 
 	for (i = 0; i < CACHE_WAYS; i++) {
 		e = &mt->cache[set + i];
-		if (e->len == subject.len && e->hash == hash &&
+		if (mt->tag[set + i] == hash && e->len == subject.len &&
 		    e->account == account &&
 		    memcmp(e->subject, subject.p, subject.len) == 0) {
 			*slotp = e;
@@ -271,13 +295,25 @@ cache_find(struct matcher *mt, uint32_t account, struct slice subject,
 			e->view = mt->view;
 			return e;
 		}
-		/* An empty one, else the one not used for longest. */
-		if (place == NULL || e->len == 0 ||
-		    (place->len != 0 && e->view < place->view))
-			place = e;
 	}
-	*slotp = place;
+	*slotp = NULL;
 	return NULL;
+}
+
+/* Where a result for that hash may go: an empty place, else the one not used
+ * for longest. */
+static struct match_entry *
+cache_place(struct matcher *mt, uint32_t hash)
+{
+	struct match_entry *e = &mt->cache[(hash % (MATCH_CACHE /
+	    CACHE_WAYS)) * CACHE_WAYS], *place = e;
+	uint32_t i;
+
+	for (i = 1; i < CACHE_WAYS; i++)
+		if (e[i].len == 0 ||
+		    (place->len != 0 && e[i].view < place->view))
+			place = &e[i];
+	return place;
 }
 
 /* The cache takes a subject at its second use: replies come once. */
@@ -302,7 +338,7 @@ cache_fill(struct matcher *mt, struct match_entry *e, uint32_t account,
 	e->sum = gens_sum(mt, &e->gens);
 	e->membership = mt->membership;
 	e->account = account;
-	e->hash = hash;
+	mt->tag[e - mt->cache] = hash;
 	e->len = subject.len;
 	memcpy(e->subject, subject.p, subject.len);
 	walk_slots(mt, mt->live, account, n, &e->m);
@@ -336,12 +372,14 @@ memo_note(struct matcher *mt, const struct match *m, uint32_t account,
 const struct match *
 match_find(struct matcher *mt, uint32_t account, struct slice subject)
 {
-	struct match_entry *e, *place;
+	struct match_entry *e, *place = NULL;
 	const struct match *m;
 	uint32_t hash, n;
 
+	/* Subjects that differ mostly differ at the end. */
 	if (mt->last != NULL && mt->last_view == mt->view &&
 	    mt->last_len == subject.len && mt->last_account == account &&
+	    mt->last_subject[subject.len - 1] == subject.p[subject.len - 1] &&
 	    memcmp(mt->last_subject, subject.p, subject.len) == 0)
 		return mt->last;
 	hash = (uint32_t)hash_bytes(subject.p, subject.len,
@@ -357,7 +395,8 @@ match_find(struct matcher *mt, uint32_t account, struct slice subject)
 		result_reset(&mt->memo);
 		m = &mt->memo;
 	} else if (subject.len <= MATCH_SUBJECT_MAX && seen_before(mt, hash))
-		m = cache_fill(mt, place, account, subject, hash, n);
+		m = cache_fill(mt, place != NULL ? place :
+		    cache_place(mt, hash), account, subject, hash, n);
 	else {
 		walk_slots(mt, mt->live, account, n, &mt->memo);
 		m = &mt->memo;

@@ -59,7 +59,6 @@ struct match_entry {
 	uint64_t view; /* in which it was found valid */
 	uint64_t membership;
 	uint32_t account;
-	uint32_t hash;
 	uint32_t len; /* 0 = empty */
 	uint8_t subject[MATCH_SUBJECT_MAX];
 };
@@ -70,6 +69,10 @@ struct matcher {
 	uint64_t membership;
 	uint64_t live;
 	uint64_t bumps[SLOTS_MAX];
+	/* roots of one account, as found since bumps changed last */
+	cellno root[SLOTS_MAX];
+	uint64_t rooted; /* slots whose root is known */
+	uint32_t root_account;
 	/* what is walked */
 	const struct slots_shm *slots;
 	struct trie_reader reader[SLOTS_MAX];
@@ -90,6 +93,7 @@ struct matcher {
 	uint32_t last_len, cap_last;
 	/* the cache */
 	struct match_entry *cache;
+	uint32_t tag[MATCH_CACHE]; /* hashes of the subjects in the cache */
 	uint32_t seen[MATCH_SEEN];
 	/* the own trie alone */
 	struct match own;
