@@ -580,7 +580,8 @@ write_deadlines(struct worker *w)
 	for (c = TAILQ_FIRST(&w->list[LIST_BLOCKED]); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry[LIST_BLOCKED]);
 		if (c->out.bytes == 0 || c->state != CLIENT_OPEN || w->now_ms -
-		    c->last_progress_ms <= w->conf.write_deadline_ms)
+		    c->last_progress_ms <= w->conf.write_deadline_ms ||
+		    client_progress(w, c))
 			continue;
 		if (c->authorized)
 			score_add(&w->score->slow_consumers, 1);

@@ -132,6 +132,9 @@ void client_flush(struct worker *w, struct client *c);
 /* The same in the middle of an iteration: rings first (src/README, 5). */
 void client_flush_early(struct worker *w, struct client *c);
 
+/* Whether its peer has taken something since this was last asked. */
+bool client_progress(struct worker *w, struct client *c);
+
 /* Send an error and log it; close if it is one that closes.  An argument that
  * its text has no room for stands in the log only. */
 void client_error(struct worker *w, struct client *c, enum perr e,
