@@ -150,9 +150,8 @@ for index, one in enumerate(FOUND):
                 reference=False)
 def complete(env):
     """A session that lacks its comment would be left out silently."""
-    shown = [text for text in re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed$",
-                                         PAGE, re.M)
-             if re.search(r"^[12]?>( |$)", text, re.M)]
+    shown = re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed$", PAGE, re.M)
+    shown = [text for text in shown if re.search(r"^[12]?>( |$)", text, re.M)]
     equal(len(FOUND), len(shown), "number of sessions")
     check(len(FOUND) >= 15, "only %d sessions", len(FOUND))
     verbs = {line.split("> ")[1].split(" ")[0].upper()
