@@ -1,5 +1,6 @@
 # Manual pages.
 
 dist_man_MANS += \
+	%D%/natsd-protocol.7 \
 	%D%/natsd.8 \
 	%D%/natsd.conf.5

@@ -66,7 +66,8 @@ static const struct perr_desc table[PERR_COUNT] = {
 	    .reason = "Permissions Violation for Subscription, "
 		"too many tokens" },
 
-	[PERR_SILENT_JSON] = { .reason = "malformed JSON", .closes = true },
+	[PERR_SILENT_JSON] = { .reason = "malformed JSON, or a value of the wrong "
+	    "type", .closes = true },
 	[PERR_SILENT_ARGS] = { .reason = "wrong number of arguments",
 	    .closes = true },
 	[PERR_SILENT_SIZE] = { .reason = "bad or missing size",
@@ -95,6 +96,12 @@ bool
 perr_closes(enum perr e)
 {
 	return describe(e)->closes;
+}
+
+bool
+perr_has_args(enum perr e)
+{
+	return describe(e)->second != NULL;
 }
 
 const char *

@@ -43,6 +43,8 @@ enum perr {
 };
 
 bool perr_closes(enum perr e);
+/* Whether its text has room for arguments. */
+bool perr_has_args(enum perr e);
 /* For logs: "Unknown Protocol Operation", "wrong number of arguments", ... */
 const char *perr_reason(enum perr e);
 /* The whole line `-ERR '...'\r\n` with Go-quoted arguments into out; length,

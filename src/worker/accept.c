@@ -187,10 +187,16 @@ turn_away(struct worker *w, int fd)
 }
 
 static void
+too_many(struct worker *w, struct client *c)
+{
+	client_error_note(w, c, PERR_MAX_CONNECTIONS, "max_connections is %lu",
+	    (unsigned long)w->conf.max_connections);
+}
+
+static void
 welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
     bool unix_socket)
 {
-	static const struct slice none;
 	struct client *c;
 	uint32_t line;
 
@@ -209,7 +215,7 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	log_debug("%s - Client connection created", client_name(w, c));
 	send_info(w, c);
 	if (!within_limit(w))
-		client_error(w, c, PERR_MAX_CONNECTIONS, none, none);
+		too_many(w, c);
 }
 
 /* ---- listening ------------------------------------------------------- */
@@ -368,7 +374,6 @@ accept_stop(struct worker *w)
 void
 accept_trim(struct worker *w)
 {
-	static const struct slice none;
 	uint64_t live = slots_live(w->slots), before = 0, mine = 0;
 	struct client *c, *next;
 	slotno s;
@@ -388,6 +393,6 @@ accept_trim(struct worker *w)
 		if (c->state != CLIENT_OPEN)
 			continue;
 		if (before + ++mine > w->conf.max_connections)
-			client_error(w, c, PERR_MAX_CONNECTIONS, none, none);
+			too_many(w, c);
 	}
 }

@@ -17,6 +17,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,6 +272,27 @@ linger(struct worker *w, struct client *c, const char *reason, uint64_t ms)
 		client_close(w, c, reason);
 }
 
+/* What the client is told, as it stands at the beginning of scratch, n bytes;
+ * or why, if it is told nothing.  What is no part of that text follows. */
+static void
+log_error(struct worker *w, struct client *c, enum perr e, struct slice arg,
+    size_t n)
+{
+	const char *text = perr_reason(e);
+	size_t len = strlen(text);
+
+	if (n > 0) {
+		text = (const char *)w->scratch + strlen("-ERR '");
+		len = n - strlen("-ERR ''\r\n");
+	}
+	if (perr_has_args(e))
+		arg.len = 0;
+	log_limited(&w->limit_client, LOG_LVL_CLIENT, "%s - %.*s%s%.*s",
+	    client_name(w, c), (int)(len < 512 ? len : 512), text,
+	    arg.len > 0 ? ": " : "", (int)(arg.len < 256 ? arg.len : 256),
+	    (const char *)arg.p);
+}
+
 void
 client_error(struct worker *w, struct client *c, enum perr e,
     struct slice arg, struct slice arg2)
@@ -278,10 +300,8 @@ client_error(struct worker *w, struct client *c, enum perr e,
 	struct perr_arg a = { arg.p, arg.len }, b = { arg2.p, arg2.len };
 	size_t n;
 
-	log_limited(&w->limit_client, LOG_LVL_CLIENT, "%s - %s%s%.*s",
-	    client_name(w, c), perr_reason(e), arg.len > 0 ? ": " : "",
-	    (int)(arg.len < 256 ? arg.len : 256), (const char *)arg.p);
 	n = perr_line(e, &a, &b, (char *)w->scratch, w->scratch_size);
+	log_error(w, c, e, arg, n);
 	if (n > 0) {
 		if (log_trace_on())
 			trace_out(w, c, w->scratch, n - 2);
@@ -323,6 +343,25 @@ take_apart(struct worker *w, struct client *c)
 }
 
 void
+client_error_note(struct worker *w, struct client *c, enum perr e,
+    const char *fmt, ...)
+{
+	struct slice note = { NULL, 0 }, none = { NULL, 0 };
+	char text[256];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (n > 0) {
+		note.p = (const uint8_t *)text;
+		note.len = (uint32_t)strlen(text);
+	}
+	client_error(w, c, e, note, none);
+}
+
+void
 client_reap(struct worker *w)
 {
 	struct client *c;
@@ -357,11 +396,10 @@ client_timer_start(struct worker *w, struct client *c)
 static void
 ping(struct worker *w, struct client *c)
 {
-	static const struct slice none;
-
 	if (c->pings_out + 1u > w->conf.ping_max) {
 		score_add(&w->score->stale_connections, 1);
-		client_error(w, c, PERR_STALE, none, none);
+		client_error_note(w, c, PERR_STALE, "%u PINGs not answered",
+		    c->pings_out);
 		return;
 	}
 	c->pings_out++;
@@ -395,7 +433,6 @@ client_timer(struct loop_timer *t)
 	struct worker *w = t->ctx;
 	struct client *c = (struct client *)(void *)((char *)t -
 	    offsetof(struct client, timer));
-	static const struct slice none;
 
 	if (c->state == CLIENT_LINGER)
 		client_close(w, c, "lingered");
@@ -403,7 +440,9 @@ client_timer(struct loop_timer *t)
 		return;
 	else if (!c->authorized) {
 		score_add(&w->score->auth_errors, 1);
-		client_error(w, c, PERR_AUTH_TIMEOUT, none, none);
+		client_error_note(w, c, PERR_AUTH_TIMEOUT,
+		    "no CONNECT within %llums",
+		    (unsigned long long)w->conf.auth_timeout_ms);
 	} else
 		ping_due(w, c);
 }
@@ -541,7 +580,8 @@ write_deadlines(struct worker *w)
 	for (c = TAILQ_FIRST(&w->list[LIST_BLOCKED]); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry[LIST_BLOCKED]);
 		if (c->out.bytes == 0 || c->state != CLIENT_OPEN || w->now_ms -
-		    c->last_progress_ms <= w->conf.write_deadline_ms)
+		    c->last_progress_ms <= w->conf.write_deadline_ms ||
+		    client_progress(w, c))
 			continue;
 		if (c->authorized)
 			score_add(&w->score->slow_consumers, 1);

@@ -132,9 +132,16 @@ void client_flush(struct worker *w, struct client *c);
 /* The same in the middle of an iteration: rings first (src/README, 5). */
 void client_flush_early(struct worker *w, struct client *c);
 
-/* Send an error; close if it is one that closes. */
+/* Whether its peer has taken something since this was last asked. */
+bool client_progress(struct worker *w, struct client *c);
+
+/* Send an error and log it; close if it is one that closes.  An argument that
+ * its text has no room for stands in the log only. */
 void client_error(struct worker *w, struct client *c, enum perr e,
     struct slice arg, struct slice arg2);
+/* The same for a text without arguments, with a note for the log. */
+void client_error_note(struct worker *w, struct client *c, enum perr e,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Close without a word, logging why. */
 void client_close(struct worker *w, struct client *c, const char *reason);
 /* Take apart what was marked. */

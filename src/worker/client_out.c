@@ -128,21 +128,25 @@ kernel_queue(const struct client *c)
 	return ioctl(c->lfd.fd, SIOCOUTQ, &n) == 0 ? n : 0;
 }
 
-/* Does it read?  The socket says that there is room only now and then: what
- * the kernel still holds tells it sooner. */
-static bool
-reads(struct worker *w, struct client *c)
+/* The socket says that there is room only when much of it is free: what the
+ * kernel still holds tells sooner that it reads. */
+bool
+client_progress(struct worker *w, struct client *c)
 {
-	int n;
+	int n = kernel_queue(c);
 
-	if (w->now_ms - c->last_progress_ms <= STALL_PROGRESS_MS)
-		return true;
-	n = kernel_queue(c);
 	if (n >= c->kernel_queue)
 		return false;
 	c->kernel_queue = n;
 	c->last_progress_ms = w->now_ms;
 	return true;
+}
+
+static bool
+reads(struct worker *w, struct client *c)
+{
+	return w->now_ms - c->last_progress_ms <= STALL_PROGRESS_MS ||
+	    client_progress(w, c);
 }
 
 /* Above 3/4 the publisher is held back, or loses the message if the

@@ -17,6 +17,8 @@
 #include "proto/subject.h"
 #include "worker/worker_priv.h"
 
+#define NOTE_LEN 64 /* of a line in the log */
+
 static const struct slice none;
 
 /* Replies stay in order: before +OK, PONG or -ERR the 503s of what went to
@@ -75,6 +77,39 @@ refuse(struct worker *w, struct client *c, enum perr e, struct slice arg,
 		return 0;
 	client_error(w, c, e, arg, arg2);
 	return used;
+}
+
+/* What of the line at p may stand in the log: its beginning, and of what may
+ * be a CONNECT, with its secrets, the verb alone. */
+static struct slice
+line_note(const uint8_t *p, size_t len)
+{
+	static const char empty[] = "an empty line";
+	bool secret = p[0] == 'C' || p[0] == 'c';
+	struct slice note = { p, 0 };
+	uint8_t ch;
+
+	for (; note.len < len && note.len < NOTE_LEN; note.len++) {
+		ch = p[note.len];
+		if (ch == '\n' || (secret && ((ch | 0x20) < 'a' ||
+		    (ch | 0x20) > 'z')))
+			break;
+	}
+	while (note.len > 0 && p[note.len - 1] == '\r')
+		note.len--;
+	if (note.len == 0) {
+		note.p = (const uint8_t *)empty;
+		note.len = sizeof empty - 1;
+	}
+	return note;
+}
+
+/* An error that closes, at the line p; the log shows it. */
+static size_t
+refuse_line(struct worker *w, struct client *c, enum perr e,
+    const uint8_t *p, size_t len)
+{
+	return refuse(w, c, e, line_note(p, len), none, len);
 }
 
 /* ---- PUB, HPUB ------------------------------------------------------- */
@@ -172,7 +207,7 @@ publish_warn(struct worker *w, struct client *c, const struct parse_op *op)
 	if (!settled(w, c))
 		return false;
 	c->warned = true;
-	client_error(w, c, PERR_PUB_SUBJECT, none, none);
+	client_error(w, c, PERR_PUB_SUBJECT, op->subject, none);
 	return true;
 }
 
@@ -287,6 +322,29 @@ publish_bare(struct worker *w, struct client *c, struct msg *m, size_t used)
 }
 
 static size_t
+refuse_size(struct worker *w, struct client *c, const struct parse_op *op,
+    size_t used)
+{
+	if (!settled(w, c))
+		return 0;
+	client_error_note(w, c, PERR_MAX_PAYLOAD, "%lu bytes, max_payload is "
+	    "%lu", (unsigned long)op->size,
+	    (unsigned long)w->conf.max_payload);
+	return used;
+}
+
+static size_t
+refuse_trailer(struct worker *w, struct client *c, const struct parse_op *op,
+    size_t used)
+{
+	if (!settled(w, c))
+		return 0;
+	client_error_note(w, c, PERR_UNKNOWN_OP, "no line end behind a payload "
+	    "of %lu bytes", (unsigned long)op->size);
+	return used;
+}
+
+static size_t
 do_pub(struct worker *w, struct client *c, const struct parse_op *op,
     const uint8_t *p, size_t len, const uint8_t *safe)
 {
@@ -296,14 +354,14 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 	struct msg m;
 
 	if (op->verb == VERB_HPUB && !c->headers)
-		return refuse(w, c, PERR_SILENT_NO_HEADERS, none, none, len);
+		return refuse_line(w, c, PERR_SILENT_NO_HEADERS, p, len);
 	if (op->size > w->conf.max_payload)
-		return refuse(w, c, PERR_MAX_PAYLOAD, none, none, len);
+		return refuse_size(w, c, op, len);
 	if (!publish_warn(w, c, op))
 		return 0;
 	end = trailer(p, len, at, op->size);
 	if (end == TRAILER_BAD)
-		return refuse(w, c, PERR_UNKNOWN_OP, none, none, len);
+		return refuse_trailer(w, c, op, len);
 	if (end == TRAILER_MORE) {
 		c->need = (uint32_t)at + 2;
 		return 0;
@@ -406,10 +464,7 @@ do_sub(struct worker *w, struct client *c, const struct parse_op *op)
 	if (e == PERR_NONE && !dup)
 		e = subscribe(w, c, op);
 	if (e != PERR_NONE)
-		return refuse(w, c, e, e == PERR_SUBJECT ||
-		    e == PERR_MAX_SUBS ? none : op->subject,
-		    e == PERR_SUB_DENIED_QUEUE ? op->queue : none,
-		    op->line_len);
+		return refuse(w, c, e, op->subject, op->queue, op->line_len);
 	reply_ok(w, c);
 	return op->line_len;
 }
@@ -541,7 +596,8 @@ client_recheck(struct worker *w, struct client *c)
 	if (!w->conf.auth_required)
 		c->authorized = true;
 	else if (c->authorized && !credentials_good(w, &c->opts)) {
-		client_error(w, c, PERR_AUTH_VIOLATION, none, none);
+		client_error_note(w, c, PERR_AUTH_VIOLATION,
+		    "the credentials are not valid since the reload");
 		return;
 	}
 	c->headers = c->opts.headers && !w->conf.no_header_support;
@@ -556,6 +612,29 @@ trace_connect(const struct worker *w, const struct client *c,
 
 	(void)connect_redact(op->arg.p, op->arg.len, text, sizeof text);
 	trace_in(w, c, "CONNECT", "%s", text);
+}
+
+static void
+refuse_connect(struct worker *w, struct client *c, const struct parse_op *op,
+    enum perr e)
+{
+	const struct connect_str *user = &c->opts.user;
+
+	if (e == PERR_AUTH_VIOLATION) {
+		score_add(&w->score->auth_errors, 1);
+		client_error_note(w, c, e, "%s - User \"%.*s\"",
+		    credentials_good(w, &c->opts) ?
+		    "account and new_account are not supported" :
+		    "authentication error", (int)(user->len < 64 ? user->len :
+		    64), user->p == NULL ? "" : user->p);
+	} else if (e == PERR_PROTOCOL_VERSION)
+		client_error_note(w, c, e, "%lld",
+		    (long long)c->opts.protocol);
+	else if (e == PERR_SILENT_JSON)
+		client_error_note(w, c, e, "CONNECT with %lu bytes",
+		    (unsigned long)op->arg.len);
+	else
+		client_error(w, c, e, none, none);
 }
 
 static size_t
@@ -576,16 +655,10 @@ do_connect(struct worker *w, struct client *c, const struct parse_op *op)
 		e = PERR_SILENT_JSON;
 	else
 		e = connect_check(w, &c->opts);
-	if (e == PERR_AUTH_VIOLATION) {
-		score_add(&w->score->auth_errors, 1);
-		log_limited(&w->limit_client, LOG_LVL_CLIENT,
-		    "%s - authentication error - User \"%.*s\"",
-		    client_name(w, c), (int)(c->opts.user.len < 64 ?
-		    c->opts.user.len : 64), c->opts.user.p == NULL ? "" :
-		    c->opts.user.p);
+	if (e != PERR_NONE) {
+		refuse_connect(w, c, op, e);
+		return op->line_len;
 	}
-	if (e != PERR_NONE)
-		return refuse(w, c, e, none, none, op->line_len);
 	connect_apply(w, c);
 	reply_ok(w, c);
 	return op->line_len;
@@ -594,11 +667,11 @@ do_connect(struct worker *w, struct client *c, const struct parse_op *op)
 /* ---- all ------------------------------------------------------------- */
 
 static size_t
-do_info(struct worker *w, struct client *c, const struct parse_op *op)
+do_info(struct worker *w, struct client *c, const struct parse_op *op,
+    const uint8_t *p)
 {
 	if (!connect_json_valid(op->arg.p, op->arg.len))
-		return refuse(w, c, PERR_SILENT_JSON, none, none,
-		    op->line_len);
+		return refuse_line(w, c, PERR_SILENT_JSON, p, op->line_len);
 	return op->line_len;
 }
 
@@ -628,13 +701,24 @@ dispatch(struct worker *w, struct client *c, const struct parse_op *op,
 	case VERB_CONNECT:
 		return do_connect(w, c, op);
 	case VERB_INFO:
-		return do_info(w, c, op);
+		return do_info(w, c, op, p);
 	case VERB_ERR:
 		return do_err(w, c, op);
 	case VERB_OK:
 		break;
 	}
 	return op->line_len;
+}
+
+static size_t
+refuse_early(struct worker *w, struct client *c, const uint8_t *p, size_t len)
+{
+	struct slice note = line_note(p, len);
+
+	score_add(&w->score->auth_errors, 1);
+	client_error_note(w, c, PERR_AUTH_VIOLATION, "authentication error - "
+	    "no CONNECT before: %.*s", (int)note.len, note.p);
+	return len;
 }
 
 static size_t
@@ -646,7 +730,7 @@ one(struct worker *w, struct client *c, const uint8_t *p, size_t len,
 
 	/* Until it has shown its credentials it may say CONNECT alone. */
 	if (!c->authorized && p[0] != 'C' && p[0] != 'c')
-		return refuse(w, c, PERR_AUTH_VIOLATION, none, none, len);
+		return refuse_early(w, c, p, len);
 	switch (parse_line(p, len, w->conf.max_control_line, &op, &e)) {
 	case PARSE_OP:
 		return dispatch(w, c, &op, p, len, safe);
@@ -655,7 +739,7 @@ one(struct worker *w, struct client *c, const uint8_t *p, size_t len,
 	case PARSE_ERROR:
 		break;
 	}
-	return refuse(w, c, e, none, none, len);
+	return refuse_line(w, c, e, p, len);
 }
 
 size_t

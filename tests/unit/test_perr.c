@@ -64,6 +64,8 @@ START_TEST(test_texts)
 	if (want != NULL)
 		ck_assert_mem_eq(out, want, n);
 	ck_assert_int_eq(perr_closes(errors[_i].e), errors[_i].closes);
+	ck_assert_int_eq(perr_has_args(errors[_i].e),
+	    want != NULL && strchr(want, '"') != NULL);
 	ck_assert_str_ne(perr_reason(errors[_i].e), "");
 }
 END_TEST

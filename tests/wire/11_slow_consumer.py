@@ -159,6 +159,26 @@ def held_back(env):
     a.expect_nothing()
 
 
+@suite.scenario("one that takes a little at a time is not cut", pairs=True,
+                conf={"write_deadline": "1s"}, workers=(2,), reference=False)
+def trickle(env):
+    subject = env.subj()
+    start = len(env.server.log())
+    client = env.client(C0, rcvbuf=4096)
+    publisher = env.near(client)
+    client.sub(subject + b" 1")
+    publisher.send(pub(subject, b"x" * 100000) * 100)
+    publisher.expect_nothing()
+    # The kernel holds megabytes: its socket does not get writable in this.
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        client.fill(client.deadline())
+        time.sleep(0.1)
+    # It would not see by now that it was.
+    said = env.server.log()[start:]
+    check("Slow Consumer" not in said, "cut off:\n%s", said)
+
+
 @suite.scenario("no_fast_producer_stall: dropped for the slow one, in order",
                 pairs=True, reference=False,
                 conf=dict(PENDING, no_fast_producer_stall=True))
