@@ -32,17 +32,40 @@ room_for(struct worker *w, slotno s, uint32_t len)
 	return false;
 }
 
+/* Inlined, so that width is a constant: copies that run over into what the
+ * next one overwrites.  How many went. */
+static inline uint32_t
+put_short(uint8_t *dst, const struct msg *m, size_t len, size_t width)
+{
+	const size_t stride = m->stride, total = m->count * len;
+	const uint8_t *src = m->body;
+	uint32_t i, n;
+
+	if (total < width || m->safe - src < (ptrdiff_t)width)
+		return 0;
+	n = (uint32_t)((total - width) / len) + 1;
+	i = (uint32_t)((size_t)(m->safe - src - (ptrdiff_t)width) / stride) +
+	    1;
+	n = i < n ? i : n;
+	for (i = 0; i < n; i++, src += stride, dst += len)
+		memcpy(dst, src, width);
+	return n;
+}
+
 static void
 put_bodies(uint8_t *dst, const struct msg *m)
 {
+	const size_t len = (size_t)m->size + 2;
 	const uint8_t *src = m->body;
-	uint32_t i, len = m->size + 2;
+	uint32_t i = 0;
 
-	if (m->count == 1) {
-		memcpy(dst, src, len);
-		return;
-	}
-	for (i = 0; i < m->count; i++, src += m->stride, dst += len)
+	if (m->count > 1 && len <= 32)
+		i = put_short(dst, m, len, 32);
+	else if (m->count > 1 && len <= 64)
+		i = put_short(dst, m, len, 64);
+	src += i * m->stride;
+	dst += i * len;
+	for (; i < m->count; i++, src += m->stride, dst += len)
 		memcpy(dst, src, len);
 }
 
