@@ -100,6 +100,7 @@ libnatsd_a_SOURCES = \
 	%D%/worker/client_out.c \
 	%D%/worker/deal.c \
 	%D%/worker/deliver.c \
+	%D%/worker/lane.c \
 	%D%/worker/match.c \
 	%D%/worker/match.h \
 	%D%/worker/msg.h \

@@ -153,7 +153,8 @@ process_tests = \
 	%D%/wire/22_full.py \
 	%D%/wire/23_many.py \
 	%D%/wire/24_review.py \
-	%D%/wire/27_protocol_manual.py
+	%D%/wire/27_protocol_manual.py \
+	%D%/wire/29_lines.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -222,7 +223,8 @@ EXTRA_DIST += \
 	%D%/wire/22_full.py \
 	%D%/wire/23_many.py \
 	%D%/wire/24_review.py \
-	%D%/wire/27_protocol_manual.py
+	%D%/wire/27_protocol_manual.py \
+	%D%/wire/29_lines.py
 
 # What the client tests have built or fetched; some of it is read-only.
 clean-local:

@@ -350,6 +350,7 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 {
 	size_t at = (size_t)op->line_len + op->size;
 	enum trailer end;
+	uint32_t sent;
 	bool deliver;
 	struct msg m;
 
@@ -382,7 +383,10 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 	 * its own: no runs of these. */
 	if (!c->verbose && !c->pedantic && !m.from.ask && !log_trace_on())
 		m.count = run_length(p, len, op);
-	return publish(w, c, &m) * (at + 2);
+	sent = publish(w, c, &m);
+	if (sent > 0)
+		lane_learn(w, &m, p, op->line_len, op->verb == VERB_HPUB);
+	return sent * (at + 2);
 }
 
 /* ---- SUB, UNSUB ------------------------------------------------------ */
@@ -749,6 +753,9 @@ verbs_process(struct worker *w, struct client *c, const uint8_t *p,
 	size_t off = 0, used;
 
 	while (off < len && c->state == CLIENT_OPEN && c->wait == WAIT_NONE) {
+		off += lane_take(w, c, p + off, len - off, safe);
+		if (off == len)
+			break;
 		used = one(w, c, p + off, len - off, safe);
 		if (used == 0)
 			break;

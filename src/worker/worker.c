@@ -197,6 +197,7 @@ conf_new(struct worker *w, int fd, uint64_t version)
 	w->conf_version = version;
 	conf_apply(w);
 	conf_recheck_clients(w, &old);
+	match_changed(&w->matcher); /* what was kept of lines is void */
 	if (chan_send(w->chan.fd, CHAN_ACK, version, NULL, 0, -1) != 0)
 		log_warn("cannot acknowledge configuration %llu",
 		    (unsigned long long)version);
@@ -324,8 +325,8 @@ worker_start(struct worker *w, struct heritage *h)
 		fatal("worker %u: cannot map its zones", w->self);
 	w->score = score_proc(&w->zown[w->self]);
 	if (attach_index(w) != 0 || peer_attach(w, h) != 0 ||
-	    refuse_init(w) != 0 || deal_init(w) != 0 || size_buffers(w) != 0 ||
-	    accept_init(w, h) != 0 || watch_process(w, h) != 0)
+	    refuse_init(w) != 0 || deal_init(w) != 0 || lane_init(w) != 0 ||
+	    size_buffers(w) != 0 || accept_init(w, h) != 0 || watch_process(w, h) != 0)
 		fatal("worker %u: cannot start", w->self);
 	conf_apply(w);
 	keep[0] = w->loop.epfd;
@@ -431,6 +432,7 @@ worker_free(struct worker *w)
 	peer_fini(w);
 	refuse_fini(w);
 	free(w->deal);
+	free(w->lane);
 	match_fini(&w->matcher);
 	subs_fini(&w->subs);
 	trie_free(&w->trie);

@@ -46,6 +46,7 @@ enum worker_state {
 
 struct refusals;
 struct deal;
+struct lane;
 
 struct worker_listener {
 	struct loop_fd lfd;
@@ -124,6 +125,7 @@ struct worker {
 	uint64_t complained; /* slots complained of */
 	struct refusals *refusals; /* refuse.c */
 	struct deal *deal; /* deal.c: of the run at hand */
+	struct lane *lane; /* lane.c: lines seen lately */
 };
 
 /* Cheap random numbers for the choice of queue members (xorshift). */
@@ -184,6 +186,17 @@ void accept_trim(struct worker *w);
  * client waits (c->wait), or is no longer open. */
 size_t verbs_process(struct worker *w, struct client *c, const uint8_t *p,
     size_t len, const uint8_t *safe);
+
+/* lane.c */
+int lane_init(struct worker *w);
+/* Messages from p on whose control lines are known, as verbs_process(); the
+ * bytes used: what follows is not known, not whole, or not usual. */
+size_t lane_take(struct worker *w, struct client *c, const uint8_t *p,
+    size_t len, const uint8_t *safe);
+/* A message with that control line went the long way: keep where to, if it is
+ * simple and the line comes again. */
+void lane_learn(struct worker *w, const struct msg *m, const uint8_t *line,
+    uint32_t line_len, bool hpub);
 
 /* route.c */
 struct route_result {
