@@ -35,12 +35,6 @@
 
 /* ---- lists ----------------------------------------------------------- */
 
-bool
-client_listed(const struct client *c, enum client_list l)
-{
-	return (c->in_list & (1u << l)) != 0;
-}
-
 void
 client_list_add(struct worker *w, struct client *c, enum client_list l)
 {

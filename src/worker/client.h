@@ -176,7 +176,11 @@ const char *client_name(const struct worker *w, const struct client *c);
 /* Do not read from it for so long: a reader cannot follow. */
 void client_stall(struct worker *w, struct client *c, uint32_t ms);
 
-bool client_listed(const struct client *c, enum client_list l);
+static inline bool
+client_listed(const struct client *c, enum client_list l)
+{
+	return (c->in_list & (1u << l)) != 0;
+}
 void client_list_add(struct worker *w, struct client *c, enum client_list l);
 void client_list_del(struct worker *w, struct client *c, enum client_list l);
 

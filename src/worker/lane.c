@@ -22,7 +22,8 @@
 #include "proto/emit.h"
 #include "worker/worker_priv.h"
 
-#define LANE_ENTRIES 512u /* sizes from 16 to 256 of a subject, say */
+#define LANE_ENTRIES 1024u /* all sizes of a few subjects, say */
+#define LANE_WAYS 4u
 #define LANE_SEEN 1024u
 #define LANE_LINE OUT_SLACK /* longer lines take the long way */
 #define LANE_MISSES 64u /* in a row: these lines do not come again */
@@ -48,6 +49,7 @@ struct lane {
 	uint32_t seen[LANE_SEEN]; /* hashes of lines seen once */
 	uint32_t misses; /* in a row */
 	uint32_t missed; /* hash of the line at hand, 0: not looked for */
+	uint32_t length; /* of the line before: the next one's, most likely */
 };
 
 int
@@ -66,13 +68,52 @@ lane_open(const struct client *c)
 }
 
 /* The length of the control line at p, 0 if none of LANE_LINE bytes ends
- * there. */
+ * there.  A guess that ends in LF may hold another one: such a line is not
+ * among those kept, and is not learnt (lane_learn() is told the length). */
 static inline uint32_t
-line_length(const uint8_t *p, size_t len)
+line_length(struct lane *l, const uint8_t *p, size_t len)
 {
-	const uint8_t *lf = memchr(p, '\n', len < LANE_LINE ? len : LANE_LINE);
+	const uint8_t *lf;
 
-	return lf == NULL || lf - p < 8 ? 0 : (uint32_t)(lf - p) + 1;
+	if (l->length != 0 && l->length <= len && p[l->length - 1] == '\n')
+		return l->length;
+	lf = memchr(p, '\n', len < LANE_LINE ? len : LANE_LINE);
+	l->length = lf == NULL || lf - p < 8 ? 0 : (uint32_t)(lf - p) + 1;
+	return l->length;
+}
+
+/* Are the n >= 8 bytes the same?  Those at the end first: there lines of one
+ * kind differ. */
+static inline bool
+same_line(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	size_t i;
+
+	if (hash_load64(a + n - 8) != hash_load64(b + n - 8))
+		return false;
+	for (i = 0; i + 8 < n; i += 8)
+		if (hash_load64(a + i) != hash_load64(b + i))
+			return false;
+	return true;
+}
+
+static inline uint32_t
+lane_set(uint32_t hash)
+{
+	return hash % (LANE_ENTRIES / LANE_WAYS) * LANE_WAYS;
+}
+
+/* Which of its set has that hash, -1 if none: no branch tells them apart, for
+ * it would be guessed wrong most of the time. */
+static inline int
+lane_way(const struct lane *l, uint32_t hash)
+{
+	const uint32_t *h = &l->hash[lane_set(hash)];
+	unsigned i, hit = 0;
+
+	for (i = 0; i < LANE_WAYS; i++)
+		hit |= (unsigned)(h[i] == hash) << i;
+	return __builtin_ffs((int)hit) - 1;
 }
 
 /* ---- using it -------------------------------------------------------- */
@@ -83,19 +124,20 @@ static inline const struct lane_entry *
 lane_find(struct worker *w, const struct client *c, const uint8_t *p,
     size_t len)
 {
-	uint32_t n = line_length(p, len), hash;
 	struct lane *l = w->lane;
+	uint32_t n = line_length(l, p, len), hash;
 	const struct lane_entry *e;
 	const uint8_t *end;
+	int way;
 
 	if (n == 0)
 		return NULL;
 	l->missed = hash = (uint32_t)hash_bytes(p, n, 0);
-	if (l->hash[hash % LANE_ENTRIES] != hash)
+	if ((way = lane_way(l, hash)) < 0)
 		return NULL;
-	e = &l->entry[hash % LANE_ENTRIES];
+	e = &l->entry[lane_set(hash) + (uint32_t)way];
 	if (e->view != w->matcher.view || e->line_len != n ||
-	    len - n < e->size || memcmp(e->line, p, n) != 0)
+	    len - n < e->size || !same_line(e->line, p, n))
 		return NULL;
 	l->missed = 0;
 	end = p + n + e->size;
@@ -114,7 +156,7 @@ lane_count(const struct lane_entry *e, const uint8_t *p, size_t len,
 	uint32_t n = 1;
 
 	while (n < most && len - at >= stride &&
-	    memcmp(p, p + at, e->line_len) == 0 &&
+	    same_line(p, p + at, e->line_len) &&
 	    p[at + stride - 2] == '\r' && p[at + stride - 1] == '\n') {
 		at += stride;
 		n++;
@@ -156,7 +198,8 @@ lane_put(struct worker *w, const struct lane_entry *e, const uint8_t *p,
 	memcpy(dst, e->head, LANE_LINE);
 	lane_copy(dst + e->head_len, p + e->line_len + e->skip, body, safe);
 	out_took(&e->to->out, all);
-	client_list_add(w, e->to, LIST_FLUSH);
+	if (!client_listed(e->to, LIST_FLUSH))
+		client_list_add(w, e->to, LIST_FLUSH);
 	e->sub->delivered++;
 	score_add(&w->score->out_msgs, 1);
 	score_add(&w->score->out_bytes, body - 2);
@@ -210,6 +253,22 @@ lane_take(struct worker *w, struct client *c, const uint8_t *p, size_t len,
 
 /* ---- learning -------------------------------------------------------- */
 
+/* Where a line with that hash goes: where it was, else where something stood
+ * that holds no more, else anywhere in its set. */
+static uint32_t
+lane_place(const struct lane *l, uint32_t hash, uint64_t view)
+{
+	uint32_t set = lane_set(hash), i, place;
+
+	place = set + (hash >> 16) % LANE_WAYS;
+	for (i = set; i < set + LANE_WAYS; i++)
+		if (l->hash[i] == hash)
+			return i;
+		else if (l->entry[i].view != view)
+			place = i;
+	return place;
+}
+
 /* The one plain subscription, of a client here, that gets all there is. */
 static struct sub *
 lone_receiver(struct worker *w, const struct msg *m)
@@ -236,15 +295,16 @@ lane_learn(struct worker *w, const struct msg *m, const uint8_t *line,
     uint32_t line_len, bool hpub)
 {
 	struct lane *l = w->lane;
-	uint32_t hash = l->missed, *seen;
+	uint32_t hash = l->missed, *seen, i;
 	struct lane_entry *e;
 	struct client *to;
 	struct sub *s;
 
-	if (hash == 0 || m->size >= WORKER_LARGE)
+	if (hash == 0 || l->length != line_len || m->size >= WORKER_LARGE)
 		return;
+	i = lane_place(l, hash, w->matcher.view);
 	seen = &l->seen[hash % LANE_SEEN];
-	if (*seen != hash && l->hash[hash % LANE_ENTRIES] != hash) {
+	if (*seen != hash && l->hash[i] != hash) {
 		*seen = hash;
 		return;
 	}
@@ -253,8 +313,8 @@ lane_learn(struct worker *w, const struct msg *m, const uint8_t *line,
 	to = client_of(s->who);
 	if (emit_msg_max(m->subject.len, s->sid_len, m->reply.len) > LANE_LINE)
 		return;
-	l->hash[hash % LANE_ENTRIES] = hash;
-	e = &l->entry[hash % LANE_ENTRIES];
+	l->hash[i] = hash;
+	e = &l->entry[i];
 	e->view = w->matcher.view;
 	e->size = m->size + 2;
 	e->line_len = (uint16_t)line_len;
