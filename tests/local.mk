@@ -222,6 +222,8 @@ EXTRA_DIST += \
 	%D%/wire/23_many.py \
 	%D%/wire/24_review.py
 
-# What the client tests have built or fetched; some of it is read-only.
+# What the client tests have built or fetched, of which some is read-only, and
+# the fuzz targets for libFuzzer.
 clean-local:
 	test ! -d clients || { chmod -R u+w clients && rm -rf clients; }
+	rm -rf fuzz
