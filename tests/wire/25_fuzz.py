@@ -32,14 +32,14 @@ from vectors import CLOSE, OPEN, VECTORS  # noqa: E402
 # Rings of the smallest size, little memory, impatient timers: what is rare
 # otherwise happens all the time.
 CONF = {
-    "max_pending": "8MB", "ping_interval": "2s", "ping_max": 3,
+    "max_pending": "8MB", "ping_interval": "5s", "ping_max": 3,
     "write_deadline": "2s", "ring_memory": "4MB", "memory_max": "128MB",
     "max_connections": 2000, "max_subscriptions": 3000,
 }
 # What reloads change, back and forth.
 RELOADS = [
     {}, {"max_payload": "512KB"}, {"max_control_line": 1024}, {"debug": True},
-    {"max_subscriptions": 500}, {"ping_interval": "1s"}, {"trace": True},
+    {"max_subscriptions": 500}, {"ping_interval": "4s"}, {"trace": True},
     {"no_fast_producer_stall": True}, {"max_subscription_tokens": 20},
 ]
 
@@ -203,12 +203,28 @@ class Polite:
         else:
             client.abandon()
 
+    def tend(self):
+        """Those who had nothing to do answer PINGs too."""
+        for client in self.everyone():
+            while select.select([client.sock], [], [], 0)[0]:
+                check(client.fill(client.deadline()), "%r: end of file after "
+                      "%s", client, show(client.buf))
+            while client.buf.startswith(PING):
+                del client.buf[:len(PING)]
+                client.pong()
+            check(PING.startswith(client.buf), "%r: not asked for: %s",
+                  client, show(client.buf))
+
     def run(self, until):
         rounds = (self.round_stream, self.round_stream, self.round_group,
                   self.round_request, self.round_visitor)
+        tended = 0
         while not until():
             self.rng.choice(rounds)()
             self.rounds += 1
+            if time.monotonic() - tended > 0.5:
+                self.tend()
+                tended = time.monotonic()
 
     def everyone(self):
         return (self.publishers + self.readers + self.members +
