@@ -209,6 +209,8 @@ write_now(struct worker *w, struct client *c, const struct out_extra *x)
 	for (i = 0; i < 2; i++) {
 		skip = sent < x->len[i] ? sent : x->len[i];
 		sent -= skip;
+		if (skip == x->len[i])
+			continue; /* there may be no second part at all */
 		if (out_append(&w->pool, &c->out, x->p[i] + skip,
 		    x->len[i] - skip) != 0) {
 			client_close(w, c, "Out of Memory");
