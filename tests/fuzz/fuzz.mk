@@ -10,13 +10,15 @@ FUZZ_CC = clang
 FUZZ_SANITIZE = address,undefined
 FUZZ_CFLAGS = -O2 -g
 
-targets = chan conf connect message parse record snapshot subject trie
+targets = chan conf connect message parse record snapshot subject trie worker
 flags = -std=gnu11 -D_GNU_SOURCE -I$(srcdir)/src -I$(srcdir)/tests \
 	-I$(builddir) $(CONFUSE_CFLAGS) -fno-omit-frame-pointer \
 	-fsanitize=$(FUZZ_SANITIZE) -fno-sanitize-recover=all
 objects = $(patsubst %.c,%.o,$(filter %.c,$(SOURCES)))
 programs = $(targets:%=fuzz_%)
-wraps = -Wl,--wrap=fd_read_file -Wl,--wrap=glob -Wl,--wrap=globfree
+wrapped_conf = fd_read_file glob globfree
+wrapped_worker = clock_mono_ms clock_mono_ns clock_real_ns getrandom \
+	heritage_close_rest loop_wait sandbox_seal zone_map_ro zone_map_rw
 
 ifneq (,$(findstring afl,$(FUZZ_CC)))
 main = main.o
@@ -33,7 +35,7 @@ all: $(programs)
 
 $(programs): fuzz_%: %.o $(main) libnatsd.a
 	$(FUZZ_CC) $(flags) $(FUZZ_CFLAGS) $(link) -o $@ $*.o $(main) \
-	    $(if $(filter conf,$*),$(wraps)) libnatsd.a $(CONFUSE_LIBS) \
+	    $(wrapped_$*:%=-Wl,--wrap=%) libnatsd.a $(CONFUSE_LIBS) \
 	    -lm -lpthread
 
 libnatsd.a: $(objects)

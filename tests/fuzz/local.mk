@@ -10,7 +10,8 @@ fuzz_targets = \
 	%D%/fuzz_record \
 	%D%/fuzz_snapshot \
 	%D%/fuzz_subject \
-	%D%/fuzz_trie
+	%D%/fuzz_trie \
+	%D%/fuzz_worker
 check_PROGRAMS += $(fuzz_targets)
 TESTS += $(fuzz_targets)
 
@@ -28,6 +29,17 @@ fuzz_common = %D%/main.c %D%/fuzz.h
 	-Wl,--wrap=fd_read_file \
 	-Wl,--wrap=glob \
 	-Wl,--wrap=globfree
+%C%_fuzz_worker_SOURCES = %D%/worker.c $(fuzz_common)
+%C%_fuzz_worker_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_mono_ms \
+	-Wl,--wrap=clock_mono_ns \
+	-Wl,--wrap=clock_real_ns \
+	-Wl,--wrap=getrandom \
+	-Wl,--wrap=heritage_close_rest \
+	-Wl,--wrap=loop_wait \
+	-Wl,--wrap=sandbox_seal \
+	-Wl,--wrap=zone_map_ro \
+	-Wl,--wrap=zone_map_rw
 
 # One test for each dictionary runs the target of its name with libFuzzer.
 FUZZ_SECONDS = 30
@@ -48,7 +60,8 @@ fuzz_dicts = \
 	%D%/record.dict \
 	%D%/snapshot.dict \
 	%D%/subject.dict \
-	%D%/trie.dict
+	%D%/trie.dict \
+	%D%/worker.dict
 TESTS += $(fuzz_dicts)
 
 # make fuzz [FUZZ_SECONDS=3600] [FUZZ_DIR=fuzz-work] [FUZZ_TARGETS="conf"]

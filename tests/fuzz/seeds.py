@@ -95,6 +95,38 @@ CHANS = [
 ]
 
 
+# Steps of worker.c: "many" of client 0 and 9 (with reply), polite messages,
+# time, reloads, and clients that never hear.
+WORKERS = [
+    b"\x70\x05\x01\x20\x21\x30\x31\x92\x20\x21",
+    b"\x70\xff\x40\x93\x70\xff\xff\x93\x20\x20\x21\x65\x91\x66\x93",
+    b"\x79\x20\x10\x93\x20\x21\x20\x21\x39\x60\x42\x01\x93",
+    b"\x81\x70\x09\x00\x20\x21\x82\x71\x09\x20\x21\x83\x72\x20\x20\x80\x94",
+    b"\x40\x00\x41\x01\x42\x02\x20\x21\x50\x03\x51\x02\x52\x01\x93\x20",
+    b"\x10PUB a 190000\n" + b"\x70\xff\x19" * 4 + b"\x93\x20\x21\x64\x93\x66",
+    b"\x10PUB a 90000\n\x20\x40\x01\x93\x20\x21\x11SUB > 9\n\x70\xff\x20\x93",
+    b"\x11UNSUB 1 2\n\x70\x05\x01\x12UNSUB 1\n\x13SUB a q 5\n\x20\x21\x79\x09\x01",
+]
+
+
+def steps(vector):
+    """A vector as worker.c takes it: who says what, then both turn."""
+    names, out = [], b""
+    for name, pieces in vector.steps:
+        if name not in names:
+            names.append(name)
+            out += bytes([0x50 + len(names) - 1, 0])
+        who = names.index(name)
+        for piece in pieces:
+            if not isinstance(piece, bytes):
+                continue
+            for at in range(0, min(len(piece), SIZE_MAX), 255):
+                part = piece[at:at + 255]
+                out += bytes([who, len(part)]) + part
+            out += b"\x20\x21"
+    return out + b"\x93\x20\x21\x30\x31"
+
+
 def sent(vector):
     """What the connections of a vector send, one input each."""
     lines = {}
@@ -121,11 +153,14 @@ def all_seeds():
         yield "message", data
         for found in re.findall(rb"(?i)CONNECT\s*([^\r\n]+)", data):
             yield "connect", found
+    for vector in VECTORS:
+        yield "worker", steps(vector)
     for limit in range(2, 8):
         yield "parse", bytes([limit]) + b"PUB foo bar 3\r\nabc\r\nPING\r\n"
     for name, seeds in (("subject", SUBJECTS), ("connect", CONNECTS),
                         ("record", RECORDS), ("snapshot", SNAPSHOTS),
                         ("chan", CHANS), ("conf", conf_texts()),
+                        ("worker", WORKERS),
                         ("trie", [text.encode() for text in TRIES])):
         for seed in seeds:
             yield name, seed
