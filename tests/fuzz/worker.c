@@ -11,7 +11,8 @@
  *	4 leave		it closes, resets or half-closes
  *	5 come		a new one in its place, greeting or not
  *	6 wait		the clock moves on
- *	7 many		a byte n, a byte for the size: n equal messages
+ *	7 many		a byte n, a byte for the size: n equal messages,
+ *			as many as 512 KB hold
  *	8 reload	another configuration, for both workers
  *	9 polite	the polite publisher sends a message
  *
@@ -333,11 +334,24 @@ dial(unsigned i)
 	return fd;
 }
 
+/* What the socket does not take, though the workers have turned, is lost. */
 static void
 say(int fd, const void *p, size_t len)
 {
-	if (fd != -1 && len > 0)
-		(void)send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	const uint8_t *at = p;
+	unsigned tries;
+	ssize_t n;
+
+	for (tries = 0; fd != -1 && len > 0 && tries < 8; tries++) {
+		if (tries > 0)
+			turns(1);
+		n = send(fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		} else if (errno != EAGAIN)
+			break;
+	}
 }
 
 static void
@@ -500,18 +514,19 @@ step_leave(unsigned who, uint8_t how)
 	fd_close(fd);
 }
 
+/* Small ones, or such as need half of a ring and more. */
 static void
 step_many(unsigned who, uint8_t n, uint8_t size)
 {
-	static char text[1 << 18], payload[8192];
-	int len = size * 32, line;
+	static char text[1 << 19], body[1 << 18];
+	int len = size < 192 ? size * 32 : (size - 191) * 3000, line;
 	size_t at = 0;
 
-	memset(payload, 'm', sizeof payload);
+	memset(body, 'm', sizeof body);
 	for (; n > 0; n--) {
 		line = snprintf(text + at, sizeof text - at,
 		    "PUB a%s %d\r\n%.*s\r\n", who & 8 ? " r" : "", len, len,
-		    payload);
+		    body);
 		if (line < 0 || (size_t)line >= sizeof text - at)
 			break;
 		at += (size_t)line;
