@@ -153,6 +153,7 @@ process_tests = \
 	%D%/wire/22_full.py \
 	%D%/wire/23_many.py \
 	%D%/wire/24_review.py \
+	%D%/wire/25_fuzz.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/29_lines.py
 if HAVE_PYTHON
@@ -223,9 +224,12 @@ EXTRA_DIST += \
 	%D%/wire/22_full.py \
 	%D%/wire/23_many.py \
 	%D%/wire/24_review.py \
+	%D%/wire/25_fuzz.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/29_lines.py
 
-# What the client tests have built or fetched; some of it is read-only.
+# What the client tests have built or fetched, of which some is read-only, and
+# the fuzz targets for libFuzzer.
 clean-local:
 	test ! -d clients || { chmod -R u+w clients && rm -rf clients; }
+	rm -rf fuzz

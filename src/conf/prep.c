@@ -427,9 +427,12 @@ unquote(const char *p, size_t n, char *out, size_t outlen)
 	for (p++; p < end;) {
 		value = p++;
 		vlen = 1;
-		if (*value == '\\' && p < end)
+		if (*value == '\\' && p < end) {
 			value = p++;
-		else if (quote == '"' && *value == '$' && *p == '{') {
+			/* The string goes on in the next line. */
+			if (*value == '\n')
+				continue;
+		} else if (quote == '"' && *value == '$' && *p == '{') {
 			vlen = (size_t)((char *)memchr(
 					    p, '}', (size_t)(end - p)) -
 				   p) -

@@ -22,6 +22,15 @@ report_fini(struct report *r)
 	report_init(r);
 }
 
+/* One error, one line, whatever name or value is shown in it. */
+static void
+make_printable(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 void
 report_add(struct report *r, bool warning, uint32_t order, const char *fmt, ...)
 {
@@ -43,6 +52,7 @@ report_add(struct report *r, bool warning, uint32_t order, const char *fmt, ...)
 		r->lost = true;
 		return;
 	}
+	make_printable(text);
 	item->order = order;
 	item->seq = r->nitems++;
 	item->warning = warning;

@@ -470,6 +470,24 @@ make_options(enum opt_section section, cfg_opt_t *out)
 	return n;
 }
 
+/*
+ * The library has ended its parse without a word: a name was empty, or it had
+ * no memory.  The line it has come to is known to the innermost section.
+ */
+static void
+explain_silence(cfg_t *cfg)
+{
+	int line = cfg->line;
+	cfg_t *auth;
+
+	/* First, for the library complains when there is no section. */
+	parse.failed = true;
+	auth = cfg_getsec(cfg, "authorization");
+	if (auth != NULL && auth->line > line)
+		line = auth->line;
+	soft_error((uint32_t)line, "found an empty name, expected an option");
+}
+
 /* One pass of the library over the text. */
 static int
 run_library(void)
@@ -495,6 +513,8 @@ run_library(void)
 	cfg_set_error_function(cfg, on_error);
 	errno = 0;
 	rc = cfg_parse_fp(cfg, fp) == CFG_SUCCESS ? 0 : -1;
+	if (rc == -1 && errno == EINVAL && !parse.failed)
+		explain_silence(cfg);
 out:
 	if (fp != NULL)
 		fclose(fp);

@@ -38,7 +38,8 @@ int connect_parse(const uint8_t *json, size_t len, struct connect_opts *o);
 bool connect_json_valid(const uint8_t *json, size_t len);
 /* For traces: the CONNECT arguments with the values of pass, auth_token, jwt,
  * sig, nkey replaced by "[REDACTED]" (keys in any case, nested not touched;
- * what is not well-formed JSON is shown as "[malformed]"). Length in out. */
+ * what is not well-formed JSON is shown as "[malformed]"). Length in out, which
+ * is not terminated. */
 size_t connect_redact(const uint8_t *json, size_t len, char *out,
     size_t outlen);
 

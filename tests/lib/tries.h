@@ -19,7 +19,9 @@
 
 #define TRIES_MAX 4
 #define TRIES_SEED UINT64_C(0x1234567890abcdef)
+#ifndef TRIES_BYTES
 #define TRIES_BYTES (UINT64_C(16) << 20)
+#endif
 #define TRIES_TOKENS 512
 
 struct tries {

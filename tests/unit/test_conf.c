@@ -430,6 +430,17 @@ START_TEST(test_include)
 }
 END_TEST
 
+/* Inside of quotes a line may go on in the next one, as in other values. */
+START_TEST(test_include_continued)
+{
+	write_bytes("long.inc", "port = 5", 8);
+	ck_loads("include(\"lo\\\nng.inc\")");
+	ck_assert_int_eq(conf.listen[0].port, 5);
+	ck_loads("include('lo\\\nng.inc')");
+	ck_assert_int_eq(conf.listen[0].port, 5);
+}
+END_TEST
+
 START_TEST(test_include_section)
 {
 	write_bytes("token.inc", "token = abc", 11);
@@ -524,6 +535,7 @@ suite(void)
 	tcase_add_test(tc, test_comments);
 	tcase_add_test(tc, test_lines);
 	tcase_add_test(tc, test_include);
+	tcase_add_test(tc, test_include_continued);
 	tcase_add_test(tc, test_include_section);
 	tcase_add_test(tc, test_digest);
 	tcase_add_test(tc, test_warnings_pass);

@@ -52,6 +52,12 @@ static const struct {
 	    "1: cluster: not supported by natsd\n"
 	    "5: port: found \"x\", expected a port from 1 to 65535, or -1 for a "
 	    "free one\n6: leafnodes: not supported by natsd" },
+	{ "include(\"a\\\nb\" x)", "2: include: found \"a\\?b\", expected a "
+	  "file name in quotes; write include(\"file\")" },
+	{ "port = 1\n'' = 2", "2: found an empty name, expected an option" },
+	{ "\n\"\"", "2: found an empty name, expected an option" },
+	{ "authorization {\n\"\" = x }", "2: found an empty name, expected an "
+	  "option" },
 	{ "accounts A { users a { password = b } }",
 	    "1: accounts: not supported by natsd" },
 	{ "server_tags = {\"a\", \"b\"} http = \"127.0.0.1:8222\"",

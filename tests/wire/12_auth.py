@@ -3,6 +3,7 @@
 """User and password, token, the time allowed; verbs before CONNECT."""
 
 import os
+import re
 import sys
 import time
 
@@ -152,6 +153,27 @@ def secrets(env):
     for word in ("hush-hush", "guess-me", "my-token", "my-jwt"):
         check(word not in server.log(), "%s is in the log:\n%s", word,
               server.log())
+
+
+@suite.scenario("a traced CONNECT ends where it ends", reference=False,
+                conf={}, workers=(1,))
+def traced(env):
+    server = env.own_server({"debug": True, "trace": True})
+    begin = r"\[TRC\] \S+ - cid:\d+ - <<- \[CONNECT "
+    # a long one first: the short ones must not show what is left of it
+    long = b'CONNECT {"verbose":false,"pass":"s","name":"%s"}\r\n' % (
+        b"long" * 500)
+    whole = r'\{"verbose":false,"pass":"\[REDACTED\]","name":"(long)+'
+    client = env.client(long, server)
+    line = server.wait_log(begin + whole + ".*").group(0)
+    check(re.search(whole + r"(l|lo|lon)?\]?$", line),
+          "more than the CONNECT: %s", line)
+    client.send(b"CONNECT {}\r\n")
+    check(server.wait_log(begin + r"\{\}.*").group(0).endswith("{}]"),
+          "more than the CONNECT:\n%s", server.log())
+    client.send(b"CONNECT null\r\n" + PING)
+    check(server.wait_log(begin + "null.*").group(0).endswith("null]"),
+          "more than the CONNECT:\n%s", server.log())
 
 
 @suite.scenario("no authentication: credentials are ignored", conf={})
