@@ -264,6 +264,7 @@ setup(void)
 	tries_check(subs_init(&w->subs, t.trie[TO], TRIES_SEED, 8 << 20));
 	setup_matcher();
 	tries_check(refuse_init(w));
+	tries_check(deal_init(w));
 	setup_peer();
 	w->own = pair.own[TO];
 	subscribe_all();
@@ -283,6 +284,7 @@ teardown(void)
 	subs_fini(&w->subs);
 	match_fini(&w->matcher);
 	refuse_fini(w);
+	free(w->deal);
 	free(w->scratch);
 	free(w);
 	tries_free(&t);

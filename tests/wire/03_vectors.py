@@ -82,7 +82,7 @@ class Run:
             got = client.until(PONG)
             check(want.matches(got), "expected %r, got %s", want, show(got))
         elif self.vector.either and not self.reference:
-            got = client.line()
+            got = client.event()
             check(got in (want, self.left[name][-1]), "got %s", show(got))
             self.closed = "" if got == want else name
             self.left[name].clear()
