@@ -181,8 +181,10 @@ def subscriptions(env):
         check(times[50] < 0.005 * SLOW, "a message takes %.1f ms",
               times[50] * 1e3)
     if sizes:
-        check(sizes[-1] <= 1.1 * sizes[0] + (1 << 20),
-              "memory grows: %r", sizes)
+        # the cells of what one read() has dropped are not free yet for what
+        # the next one adds, so the first rounds may take some more
+        check(sizes[-1] <= 1.05 * sizes[1] + (1 << 20) and
+              sizes[-1] <= 1.25 * sizes[0], "memory grows: %r", sizes)
     # nothing is left
     for number, client in enumerate(clients):
         pair.b.pub(base + b".%d.%d" % (number, number * 37 % each), b"lost")
