@@ -152,7 +152,8 @@ process_tests = \
 	%D%/wire/21_kill.py \
 	%D%/wire/22_full.py \
 	%D%/wire/23_many.py \
-	%D%/wire/24_review.py
+	%D%/wire/24_review.py \
+	%D%/wire/28_natsbench.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -220,7 +221,8 @@ EXTRA_DIST += \
 	%D%/wire/21_kill.py \
 	%D%/wire/22_full.py \
 	%D%/wire/23_many.py \
-	%D%/wire/24_review.py
+	%D%/wire/24_review.py \
+	%D%/wire/28_natsbench.py
 
 # What the client tests have built or fetched; some of it is read-only.
 clean-local:

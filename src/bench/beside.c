@@ -276,6 +276,7 @@ command_stall(void)
 		feed.may_block = 1;
 		flow_open(&feed);
 		flow_start(&feed, 0, 0);
+		f.shares_cpu = 1;
 	}
 	traffic_run(&f);
 	traffic_report(&f, "beside_", " beside");
@@ -307,6 +308,7 @@ command_firehose(void)
 	hose.subs = 1;
 	flow_open(&hose);
 	flow_start(&hose, 0, 0);
+	paced.shares_cpu = 1;
 	traffic_run(&paced);
 	end_second_flow(&hose);
 	traffic_report(&paced, "beside_", " beside");

@@ -528,6 +528,18 @@ conn_watch(struct conn *c)
 }
 
 void
+conn_close_watched(struct conn *c)
+{
+	atomic_store(&c->may_close, 1);
+	(void)shutdown(c->fd, SHUT_RDWR);
+	while (!atomic_load(&c->closed))
+		bench_sleep(0.0001);
+	conn_close(c);
+	atomic_store(&c->may_close, 0);
+	atomic_store(&c->closed, 0);
+}
+
+void
 conn_await_watched(struct conn *c, uint32_t pongs)
 {
 	uint64_t start = bench_now();

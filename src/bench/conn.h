@@ -26,7 +26,7 @@ struct conn {
 	_Atomic int owes_pong;	/* somebody else writes: he shall answer */
 	int defers_pong;
 	_Atomic uint32_t pongs;
-	int may_close;		/* the server may; then closed becomes true */
+	_Atomic int may_close;	/* the server may; then closed becomes true */
 	_Atomic int closed;
 	char said[CONN_SAID]; /* a line of which a part has come */
 	size_t nsaid;
@@ -83,6 +83,9 @@ void conn_keep(struct conn *, size_t pos);
  * owes_pong if defers_pong), counts PONGs, ends the program when the server
  * closes it (unless it may), and hands the lines of messages to on_line. */
 void conn_watch(struct conn *);
+
+/* Closes one that is watched, when the watch thread has let go of it. */
+void conn_close_watched(struct conn *);
 
 /* Waits until the watch thread has counted so many PONGs on it. */
 void conn_await_watched(struct conn *, uint32_t pongs);

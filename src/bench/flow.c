@@ -402,8 +402,7 @@ flow_close(struct flow *f)
 	for (i = 0; i < f->subs; i++)
 		flow_rx_close(&f->rxs[i]);
 	for (i = 0; i < f->pubs && f->txs != NULL; i++) {
-		f->txs[i].c.may_close = 1; /* the watch thread looks at it */
-		conn_close(&f->txs[i].c);
+		flow_tx_close(&f->txs[i]);
 		if (f->sent_at != NULL)
 			free(f->sent_at[i]);
 	}

@@ -66,6 +66,7 @@ struct flow {
 	size_t block;
 	uint64_t rate;		/* 0: full speed */
 	int quiet;		/* no progress bar */
+	int shares_cpu;		/* with another one: its own is not known */
 	int may_block;		/* the server may stop publishers for long */
 	/* What flow_join() leaves. */
 	struct flow_result res;

@@ -68,7 +68,7 @@ flow_tx_close(struct flow_tx *t)
 {
 	uint32_t i;
 
-	conn_close(&t->c);
+	conn_close_watched(&t->c);
 	for (i = 0; i < t->nblocks; i++)
 		shape_block_fini(&t->blocks[i]);
 	free(t->blocks);
@@ -212,10 +212,7 @@ barrier(struct flow_tx *t)
 	t->c.may_close = 1;
 	(void)shutdown(t->c.fd, SHUT_WR);
 	conn_await_watched(&t->c, ++t->pings);
-	while (!atomic_load(&t->c.closed))
-		bench_sleep(0.0001);
-	conn_close(&t->c);
-	t->c.may_close = t->c.closed = 0;
+	conn_close_watched(&t->c);
 	open_conn(t);
 }
 

@@ -161,6 +161,7 @@ load_and_report(uint64_t n, int nconns)
 	holders = bench_alloc((size_t)nconns * sizeof *holders);
 	for (i = 0; i < nconns; i++)
 		conn_open(&holders[i]);
+	traffic_report_server();
 	if (bench_o.pid != 0)
 		bench_sleep(bench_o.settle);
 	memory = proc_memory();
@@ -285,9 +286,13 @@ greet_read(int ep, struct greet *g)
 	n = recv(g->c.fd, g->buf + g->have, CONN_BUF - 1 - g->have, 0);
 	if (n == -1 && errno == EAGAIN)
 		return 0;
+	if (n <= 0 && g->have == 0 && !g->greeted)
+		bench_die("connection %u: cannot connect to %s: %s", g->c.idx,
+		    addr_text(), n == -1 ? strerror(errno) :
+		    "the server closed it");
 	if (n <= 0)
-		bench_die("connection %u: %s", g->c.idx, n == -1 ?
-		    strerror(errno) : "the server closed it");
+		bench_die("the server closed connection %u%s%s", g->c.idx,
+		    n == -1 ? ": " : "", n == -1 ? strerror(errno) : "");
 	g->have += (size_t)n;
 	if (!greet_lines(g))
 		return 0;
@@ -380,8 +385,7 @@ command_idle(void)
 	double memory, cpu, n = bench_o.connections;
 
 	(void)open_many(&memory);
-	/* A server's first PING comes a few seconds after the CONNECT. */
-	bench_sleep(bench_o.settle < 3 ? 3 : bench_o.settle);
+	bench_sleep(bench_o.settle);
 	memory = proc_memory() - memory;
 	cpu = proc_cpu();
 	bench_sleep(bench_o.secs);

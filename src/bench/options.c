@@ -26,7 +26,7 @@ struct bench_opts bench_o = {
 	.subs = 1, .subjects = 1, .size_min = 16, .size_max = 16,
 	.block = 131072, .send_threads = 1, .receive_threads = 1,
 	.warm = -1, .inflight = 1, .responders = 1, .other_conns = 4,
-	.count = 100000, .stalled = 1, .settle = 2, .timeout = 10,
+	.count = 100000, .stalled = 1, .settle = -1, .timeout = 10,
 };
 
 /* Bits of the commands. */
@@ -102,7 +102,7 @@ static const struct option_def {
 	{ "duration", 'd', REAL, &bench_o.secs, FLOWS | SUB | REQUEST | IDLE,
 	    "SECS", "as many as fit in so many seconds (5)" },
 	{ "warm-up", 0, REAL, &bench_o.warm, FLOWS, "SECS",
-	    "before measuring (a tenth of the run)" },
+	    "before measuring (a tenth of the run, 2 at most)" },
 	{ "size", 0, SIZE, &bench_o.size_min, FLOWS | SUB | REQUEST,
 	    "BYTES", "of payload, or FROM..TO at random (16)" },
 	{ "pubs", 0, INT, &bench_o.pubs, FLOWS, "N", "publishers (1)" },
@@ -149,7 +149,8 @@ static const struct option_def {
 	{ "other-conns", 0, INT, &bench_o.other_conns, ALL & ~SUBS, "N",
 	    "connections that hold them (4)" },
 	{ "settle", 0, REAL, &bench_o.settle, ALL, "SECS",
-	    "rest before memory is measured (2)" },
+	    "rest before memory is measured (2; idle: 3, since\n"
+	    "a server's first PING comes a while after CONNECT)" },
 	{ "send-threads", 0, INT, &bench_o.send_threads, FLOWS, "N",
 	    "threads that publish (1)" },
 	{ "receive-threads", 0, INT, &bench_o.receive_threads, RECEIVE | SUB,
@@ -245,12 +246,18 @@ static const char *
 number(const char *s, double *v, int scaled)
 {
 	static const char units[] = "KMG";
-	const char *unit;
-	char *end;
+	const char *unit, *end = s;
+	char digits[40];
 
-	if (!isdigit((unsigned char)*s) && *s != '.')
+	/* No strtod(): 16..256 begins with 16, not with 16. */
+	while (isdigit((unsigned char)*end) ||
+	    (*end == '.' && isdigit((unsigned char)end[1])))
+		end++;
+	if (end == s || (size_t)(end - s) >= sizeof digits)
 		return NULL;
-	*v = strtod(s, &end);
+	memcpy(digits, s, (size_t)(end - s));
+	digits[end - s] = '\0';
+	*v = strtod(digits, NULL);
 	if (scaled && *end != '\0' &&
 	    (unit = strchr(units, toupper((unsigned char)*end))) != NULL) {
 		*v *= (double)(UINT64_C(1) << (10 * (unit - units + 1)));
@@ -435,6 +442,10 @@ check_together(const struct command *cmd)
 		wrong("latencies need payloads of 8 bytes or more");
 	if (cmd->bit & (LATENCY | FIREHOSE) && bench_o.no_check)
 		wrong("%s needs to check messages", cmd->name);
+	if (bench_o.size_min < SHAPE_STAMP && !bench_o.no_check &&
+	    bench_o.size_max != bench_o.size_min)
+		wrong("--size: sizes at random begin at 8 bytes, or order "
+		    "cannot be checked (--no-check)");
 	if (bench_o.queue && bench_o.size_min < SHAPE_STAMP)
 		wrong("--queue needs payloads of 8 bytes or more");
 }
@@ -447,6 +458,8 @@ fill_defaults(const struct command *cmd)
 		    cmd->bit == SUBS ? 4 : 1000;
 	if (cmd->bit & (CONNECT | IDLE) && !is_given("inflight"))
 		bench_o.inflight = 256;
+	if (bench_o.settle < 0)
+		bench_o.settle = cmd->bit == IDLE ? 3 : 2;
 	if (bench_o.secs == 0 && bench_o.msgs == 0 && cmd->bit != SUB)
 		bench_o.secs = 5;
 }

@@ -121,7 +121,7 @@ report_count(double v)
 	char digits[32], *to = buffer(), *p = to;
 	int i, n;
 
-	if (v < 100 && v != floor(v)) {
+	if (fabs(v) < 100 && v != floor(v)) {
 		(void)snprintf(to, 32, "%.3g", v);
 		return to;
 	}

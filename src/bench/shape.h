@@ -99,7 +99,7 @@ shape_load64(const char *p)
 static inline int
 shape_same(const char *a, const char *b, size_t n)
 {
-	if (n < 8)
+	if (n < 8 || n > 64)
 		return memcmp(a, b, n) == 0;
 	while (n > 8) {
 		if (shape_load64(a) != shape_load64(b))

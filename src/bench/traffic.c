@@ -27,6 +27,10 @@ num(const char *prefix, const char *key, double v)
 void
 traffic_report_server(void)
 {
+	static int done;
+
+	if (done++ > 0)
+		return;
 	report_str("command", bench_o.command);
 	report_str("server", addr_text());
 	report_str("server_name", conn_server.name);
@@ -90,7 +94,8 @@ traffic_report(const struct flow *f, const char *prefix, const char *suffix)
 	if (f->rate > 0)
 		num(prefix, "late_us", (double)r->late_ns / 1e3);
 	num(prefix, "pause_ms", (double)r->pause_ns / 1e6);
-	report_cpu(r, prefix, suffix);
+	if (!f->shares_cpu)
+		report_cpu(r, prefix, suffix);
 }
 
 /* What a run is like, for both readers. */
@@ -107,8 +112,9 @@ report_load(const struct flow *f)
 	report_num("publishers", f->txs != NULL ? f->pubs : 0);
 	report_num("subscribers", f->subs);
 	report_str("size", size);
-	report_line("load", "%d publisher%s, %d %s%s, %s bytes",
-	    f->txs != NULL ? f->pubs : 0, f->pubs == 1 ? "" : "s", f->subs,
+	report_line("load", "%s publisher%s, %s %s%s, %s bytes",
+	    report_count(f->txs != NULL ? f->pubs : 0),
+	    f->pubs == 1 ? "" : "s", report_count(f->subs),
 	    f->queue ? "queue member" : "subscriber", f->subs == 1 ? "" : "s",
 	    size);
 }
@@ -132,15 +138,18 @@ traffic_warm_up(struct flow *f)
 {
 	double secs = bench_o.warm;
 
-	if (bench_interrupted() || secs == 0)
+	if (secs == 0)
 		return;
 	f->quiet = 1;
 	if (secs < 0 && bench_o.msgs > 0)
 		flow_start(f, bench_o.msgs / 10 + 1, 0);
 	else
-		flow_start(f, 0, secs < 0 ? bench_o.secs / 10 : secs);
+		flow_start(f, 0, secs >= 0 ? secs : bench_o.secs < 20 ?
+		    bench_o.secs / 10 : 2);
 	flow_wait(f);
 	flow_join(f);
+	if (bench_interrupted())
+		bench_die("interrupted before anything was measured");
 	f->quiet = 0;
 }
 
