@@ -23,6 +23,7 @@ void command_request(void);	/* request.c */
 void command_idle(void);
 void command_connect(void);
 void command_subs(void);
+void command_subping(void);
 
 /* Loads the unrelated subscriptions that --others asks for, if any. */
 void many_load_others(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * natsbench idle, connect, subs, and the unrelated subscriptions that other
+ * natsbench idle, connect, subs, subping, and the unrelated subscriptions that other
  * commands want to have beside them: what large numbers cost.  In the end a
  * message to each connection, or to some subscriptions, shows that they are
  * really there.
@@ -209,6 +209,54 @@ command_subs(void)
 	verify(n, n / CHECKED + 1);
 	report_line("checked", "%s of them got the message sent to them, once",
 	    report_count((double)((n + n / CHECKED) / (n / CHECKED + 1))));
+}
+
+/* Nanoseconds from a line with a PING to the PONG. */
+static uint64_t
+time_pong(struct conn *c, const char *line)
+{
+	uint64_t start = bench_now();
+
+	conn_send(c->fd, line, strlen(line));
+	(void)conn_await_pong(c);
+	return bench_now() - start;
+}
+
+void
+command_subping(void)
+{
+	static struct hist sub, unsub;
+	struct conn c = { .fd = -1 };
+	char line[400];
+	uint64_t start, n = 0;
+	double cpu, secs = 0;
+
+	conn_open(&c);
+	traffic_report_server();
+	cpu = proc_cpu();
+	for (start = bench_now(); !bench_interrupted() &&
+	    (bench_o.msgs == 0 || n < bench_o.msgs) &&
+	    (bench_o.secs == 0 || secs < bench_o.secs); n++) {
+		(void)snprintf(line, sizeof line,
+		    "SUB %s.ping.%llu.x %llu\r\nPING\r\n", bench_o.subject,
+		    (unsigned long long)n, (unsigned long long)n + 1);
+		hist_add(&sub, time_pong(&c, line));
+		(void)snprintf(line, sizeof line, "UNSUB %llu\r\nPING\r\n",
+		    (unsigned long long)n + 1);
+		hist_add(&unsub, time_pong(&c, line));
+		secs = (double)(bench_now() - start) / 1e9;
+	}
+	cpu = proc_cpu() - cpu;
+	conn_close(&c);
+	free(c.buf);
+	report_num("seconds", secs);
+	report_hist("sub", "SUB to PONG", &sub);
+	report_hist("unsub", "UNSUB to PONG", &unsub);
+	if (bench_o.pid == 0)
+		return;
+	report_num("server_cpu_ns", cpu * 1e9 / (2 * (double)n));
+	report_line("server CPU", "%s us for each",
+	    report_count(cpu * 1e6 / (2 * (double)n)));
 }
 
 /* Opening one connection, step by step. */

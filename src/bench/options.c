@@ -33,8 +33,9 @@ struct bench_opts bench_o = {
 enum {
 	PUB = 1, SUB = 2, PUBSUB = 4, LATENCY = 8, REQUEST = 16, CHURN = 32,
 	STALL = 64, FIREHOSE = 128, IDLE = 256, CONNECT = 512, SUBS = 1024,
+	SUBPING = 2048,
 	FLOWS = PUB | PUBSUB | LATENCY | CHURN | STALL | FIREHOSE,
-	RECEIVE = FLOWS & ~PUB, ALL = 2047
+	RECEIVE = FLOWS & ~PUB, ALL = 4095
 };
 
 static const struct command {
@@ -54,6 +55,8 @@ static const struct command {
 	    "open connections, one subscription each" },
 	{ "idle", IDLE, command_idle, "... and what they cost when idle" },
 	{ "subs", SUBS, command_subs, "load distinct subscriptions" },
+	{ "subping", SUBPING, command_subping,
+	    "SUB with a PING, until the PONG" },
 	{ "churn", CHURN, command_churn,
 	    "pubsub alone, then beside SUB and UNSUB, or connects" },
 	{ "stall", STALL, command_stall,
@@ -91,15 +94,16 @@ static const struct option_def {
 	    "no progress bar" },
 	{ "timeout", 0, REAL, &bench_o.timeout, ALL, "SECS",
 	    "give up after so long without progress (10)" },
-	{ "place", 0, PLACE, &bench_o.place, ALL & ~(IDLE | CONNECT | SUBS),
+	{ "place", 0, PLACE, &bench_o.place, ALL & ~(IDLE | CONNECT | SUBS | SUBPING),
 	    "WHERE", "same, cross or any: publishers and subscribers in\n"
 	    "one worker of natsd, in two, or anywhere (any)" },
 	{ "subject", 0, TEXT, &bench_o.subject, ALL, "NAME",
 	    "what all subjects begin with (b)" },
-	{ "msgs", 'n', U64, &bench_o.msgs, FLOWS | SUB | REQUEST, "N",
-	    "messages of each publisher (sub: for each subscriber;\n"
-	    "request: of all); without -d, that many exactly" },
-	{ "duration", 'd', REAL, &bench_o.secs, FLOWS | SUB | REQUEST | IDLE,
+	{ "msgs", 'n', U64, &bench_o.msgs, FLOWS | SUB | REQUEST | SUBPING,
+	    "N", "messages of each publisher (sub: for each subscriber;\n"
+	    "request: of all; subping: SUBs); without -d, that many" },
+	{ "duration", 'd', REAL, &bench_o.secs, FLOWS | SUB | REQUEST | IDLE |
+	    SUBPING,
 	    "SECS", "as many as fit in so many seconds (5)" },
 	{ "warm-up", 0, REAL, &bench_o.warm, FLOWS, "SECS",
 	    "before measuring (a tenth of the run, 2 at most)" },

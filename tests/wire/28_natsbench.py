@@ -154,6 +154,8 @@ def many(env):
           found)
     found = bench(env, "subs", "--count", 5000, "-C", 3)
     equal(found["subs"], 5000, "subscriptions")
+    found = bench(env, "subping", "-n", 200)
+    equal((found["sub_count"], found["unsub_count"]), (200, 200), "times")
     found = bench(env, "pubsub", "-n", 5000, "--others", 3000)
     equal((found["subs"], found["messages"]), (3000, 5000), "figures")
 
