@@ -151,4 +151,35 @@ sbin_PROGRAMS += natsd
 natsd_SOURCES = %D%/natsd.c
 natsd_LDADD = libnatsd.a $(CONFUSE_LIBS)
 
+# The load generator has nothing of the library.
+bin_PROGRAMS += natsbench
+natsbench_SOURCES = %D%/natsbench.c \
+	%D%/bench/addr.c \
+	%D%/bench/addr.h \
+	%D%/bench/bench.h \
+	%D%/bench/beside.c \
+	%D%/bench/commands.h \
+	%D%/bench/conn.c \
+	%D%/bench/conn.h \
+	%D%/bench/flow.c \
+	%D%/bench/flow.h \
+	%D%/bench/flow_priv.h \
+	%D%/bench/flow_rx.c \
+	%D%/bench/flow_tx.c \
+	%D%/bench/hist.c \
+	%D%/bench/hist.h \
+	%D%/bench/many.c \
+	%D%/bench/options.c \
+	%D%/bench/options.h \
+	%D%/bench/proc.c \
+	%D%/bench/proc.h \
+	%D%/bench/report.c \
+	%D%/bench/report.h \
+	%D%/bench/request.c \
+	%D%/bench/shape.c \
+	%D%/bench/shape.h \
+	%D%/bench/traffic.c \
+	%D%/bench/util.c
+natsbench_LDADD = -lm -lpthread
+
 EXTRA_DIST += %D%/README

@@ -155,6 +155,7 @@ process_tests = \
 	%D%/wire/24_review.py \
 	%D%/wire/25_fuzz.py \
 	%D%/wire/27_protocol_manual.py \
+	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
@@ -226,6 +227,7 @@ EXTRA_DIST += \
 	%D%/wire/24_review.py \
 	%D%/wire/25_fuzz.py \
 	%D%/wire/27_protocol_manual.py \
+	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py
 
 # What the client tests have built or fetched, of which some is read-only, and

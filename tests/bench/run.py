@@ -3,27 +3,31 @@
 """Measures NATS servers against each other, in turns, on this machine.
 
 For each load and round every server is started afresh on a free port, loaded
-by natsload, and stopped; the table shows medians over the rounds.  CPU is
+by natsbench, and stopped; the table shows medians over the rounds.  CPU is
 utime + stime of the server's whole process tree, memory is the PSS of that
 tree.  A run in which a message was lost, doubled, out of order or damaged
 counts as failed and is shown as such.
 
-  run.py --build build --natsd build/natsd
-  run.py --build build --natsd build/natsd --loads 1:1-16,rr-1 --rounds 7
-  run.py --build build --servers relay,nats,natsd@workers=2:place=cross
+  make bench                    all of it (about half an hour)
+  make bench BENCH_QUICK=1      about two minutes, for a first look
+  make bench ROUNDS=9 LOADS=1:1-16,rr-1 NATS_SERVERS="/opt/a /opt/b"
 
-Servers: relay, nats (nats-server), natsd, natsd@KEY=VALUE:... with
-  workers=N    configuration option
-  place=P      any, same or cross: both ends in one worker or in two
-  bin=PATH     another binary; for nats too (nats@bin=PATH)
-  name=TEXT    heading of the column
+The servers: natsd with its default of one worker per CPU, natsd with one
+worker ("1w"), natsrelay (copies bytes, no broker can need less), nats-server
+if it is found, and each of NATS_SERVERS.  Goals that compare with the relay,
+which is one process, look at the natsd with one worker; all others at the one
+with the defaults.  There, where a load has two ends only, each second round
+puts them into different workers, and the figure is what connections that come
+to any worker have on average.
 """
 import argparse
 import datetime
 import json
 import os
 import platform
+import re
 import resource
+import shutil
 import signal
 import socket
 import statistics
@@ -32,90 +36,149 @@ import sys
 import tempfile
 import time
 
-NS, US, BYTES, PERS, SECS, PCT = "ns", "us", "B", "/s", "s", "%"
-
-# What of a result is shown: key, unit.  The first one is compared.
-CPU = [("cpu_ns", NS), ("msgs_per_s", PERS), ("own_cpu_ns", NS)]
-LAT = [("lat_p50_us", US), ("lat_p99_us", US), ("cpu_ns", NS)]
-RR = [("cpu_ns", NS), ("rtt_p50_us", US), ("rtt_p99_us", US)]
-CONNS = [("cpu_ns", NS), ("seconds", SECS), ("bytes", BYTES),
-         ("idle_cpu_percent", PCT), ("open_p50_us", US),
-         ("open_p99_us", US)]
-SUBS = [("bg_bytes", BYTES), ("bg_seconds", SECS), ("bg_cpu_ns", NS)]
-SUBLAT = [("sub_p50_us", US), ("sub_p99_us", US), ("unsub_p50_us", US),
-          ("cpu_ns", NS)]
-CHURN = [("cpu_ns", NS), ("changes_per_s", PERS)]
+NS, US, MS, BYTES, PERS, PCT, PART = "ns", "us", "ms", "B", "/s", "%", "x"
 
 
-def load(text, mode, args, show, slow=None, fast=None, relay=False):
-    """slow, fast: messages per sender for nats-server; for the others."""
-    return dict(text=text, mode=mode, args=args.split(), show=show,
-                slow=slow, fast=fast, relay=relay)
+# ------------------------------------------------------------------ the loads
+
+class Goal:
+    """What a figure of natsd is compared with, and how it should be."""
+
+    def __init__(self, kind, limit, other=None):
+        self.kind, self.limit, self.other = kind, limit, other
+
+    def text(self):
+        return {"relay": "<= %g relay", "peer": "peer >= %g",
+                "most": "<= %g peer", "own": "<= %%g x (%s)" % self.other,
+                "abs": "<= %g"}[self.kind] % self.limit
 
 
-M = 1000000
+def relay(limit):
+    """natsd with one worker takes at most so much of the relay's."""
+    return Goal("relay", limit)
+
+
+def peer(limit):
+    """Each peer takes at least so many times natsd's."""
+    return Goal("peer", limit)
+
+
+def most(limit):
+    """natsd takes at most that part of each peer's."""
+    return Goal("most", limit)
+
+
+def own(limit, other):
+    """natsd takes at most so many times what it takes with another load."""
+    return Goal("own", limit, other)
+
+
+def at_most(limit):
+    return Goal("abs", limit)
+
+
+class Load:
+    """Arguments of natsbench, and the figures that are shown.  A figure is
+    (key, unit, goals...); the first one is what a load is known by."""
+
+    def __init__(self, text, args, *figures, relayed=False, two_ends=False,
+                 secs=None, servers="all"):
+        self.text, self.args, self.figures = text, args.split(), figures
+        self.relayed, self.two_ends, self.secs = relayed, two_ends, secs
+        self.servers = servers
+
+
+def cpu(*goals):
+    return ("server_cpu_ns", NS) + goals
+
+
+RATE = ("msgs_per_s", PERS)
+ONE = dict(relayed=True, two_ends=True)
+SPREAD = "pubsub --subjects 100000 --wildcard"
 LOADS = {
-    "pub-16": load("publish only, 16 B", "pubsub", "--subs 0", CPU,
-                   8 * M, 40 * M, True),
-    "1:1-16": load("1:1, 16 B", "pubsub", "", CPU, 4 * M, 24 * M, True),
-    "1:1-128": load("1:1, 128 B", "pubsub", "--size 128", CPU,
-                    2 * M, 8 * M, True),
-    "1:1-1k": load("1:1, 1 KB", "pubsub", "--size 1024", CPU,
-                   M // 2, 2 * M, True),
-    "1:1-64k": load("1:1, 64 KB", "pubsub", "--size 65536", CPU,
-                    20000, 40000, True),
-    "1:1-1m": load("1:1, 1 MB", "pubsub", "--size 1048576", CPU,
-                   1500, 3000, True),
-    "1:10-16": load("1:10, 16 B", "pubsub", "--subs 10", CPU,
-                    M, 5 * M, True),
-    "1:1000-128": load("1:1000, 128 B", "pubsub", "--subs 1000 --size 128",
-                       CPU, 10000, 20000, True),
-    "10:10-16": load("10:10, 16 B", "pubsub", "--pubs 10 --subs 10", CPU,
-                     M // 10, M // 2),
-    "pairs-4": load("4 pairs, 16 B", "pubsub", "--pubs 4 --pairs", CPU,
-                    M, 6 * M),
-    "queue-4:4": load("queue 4:4, 16 B", "pubsub",
-                      "--pubs 4 --subs 4 --queue", CPU, M // 2, 3 * M),
-    "rr-1": load("request-reply, 1 at a time", "rr", "--count 15000", RR),
-    "rr-32": load("request-reply, 32 at a time", "rr",
-                  "--count 100000 --inflight 32", RR),
-    "paced-1:1": load("paced 10,000 msg/s, 1:1", "paced",
-                      "--rate 10000 --secs 3", LAT, relay=True),
-    "paced-1:10": load("paced 10,000 msg/s, 1:10", "paced",
-                       "--rate 10000 --secs 3 --subs 10", LAT, relay=True),
-    "conns": load("10,000 clients connect, one subscription each", "conns",
-                  "--conns 10000 --inflight 256 --secs 5", CONNS),
-    "subs-1m": load("1 M distinct subscriptions", "subs",
-                    "--background 1000000", SUBS),
-    "subs-1m-x": load("1 M, distinct in the token before the last", "subs",
-                      "--background 1000000 --bg-unique", SUBS),
-    "sublat": load("SUB+PING", "sublat", "--count 5000", SUBLAT),
-    "sublat-1m": load("SUB+PING beside 1 M subscriptions", "sublat",
-                      "--count 5000 --background 1000000", SUBLAT),
-    "churn": load("SUB+UNSUB, as fast as it goes", "churn", "--secs 2",
-                  CHURN),
-    "churn-50k": load("50,000 SUB and UNSUB per second", "churn",
-                      "--secs 3 --rate 50000", CHURN),
-    "match-1k": load("1:1 16 B over 1,000 subjects, beside 1 k others",
-                     "pubsub", "--subjects 1000 --background 1000", CPU,
-                     2 * M, 10 * M),
-    "match-100k": load("the same beside 100 k others", "pubsub",
-                       "--subjects 1000 --background 100000", CPU,
-                       2 * M, 10 * M),
-    "match-1m": load("the same beside 1 M others", "pubsub",
-                     "--subjects 1000 --background 1000000", CPU,
-                     2 * M, 10 * M),
-    "walk": load("100,000 subjects under one wildcard", "pubsub",
-                 "--subjects 100000 --wild", CPU, M, 6 * M),
-    "walk-spread": load("the same, 1,000 subscriptions in each worker",
-                        "pubsub", "--subjects 100000 --wild "
-                        "--background 48000 --bg-conns 48", CPU, M, 4 * M),
+    "pub-16": Load("publish only, 16 B", "pub", cpu(relay(1.5), peer(7)),
+                   relayed=True),
+    "1:1-16": Load("1:1, 16 B", "pubsub", cpu(relay(1.25), peer(10)), RATE,
+                   **ONE),
+    "1:1-128": Load("1:1, 128 B", "pubsub --size 128",
+                    cpu(relay(1.15), peer(5)), **ONE),
+    "1:1-1k": Load("1:1, 1 KB", "pubsub --size 1K",
+                   cpu(relay(1.15), peer(3.5)), **ONE),
+    "1:1-64k": Load("1:1, 64 KB", "pubsub --size 64K",
+                    cpu(relay(1.15), peer(2.8)), **ONE),
+    "1:1-1m": Load("1:1, 1 MB", "pubsub --size 1M",
+                   cpu(relay(0.75), peer(3.5)), **ONE),
+    "1:10-16": Load("1:10, 16 B", "pubsub --subs 10",
+                    cpu(relay(1.5), peer(15)), relayed=True),
+    "1:1000-128": Load("1:1000, 128 B", "pubsub --subs 1000 --size 128",
+                       cpu(relay(1.25), peer(4)), relayed=True),
+    "1:1-sizes": Load("1:1, 16 to 256 B at random", "pubsub --size 16..256",
+                      cpu(relay(1.6), own(2, "1:1-16")), **ONE),
+    "1:1-subjects": Load("1:1, 8 subjects at random, 16 B",
+                         "pubsub --subjects 8",
+                         cpu(relay(1.6), own(2, "1:1-16")), **ONE),
+    "pairs-4": Load("4 pairs, 16 B", "pubsub --pubs 4 --pairs",
+                    cpu(peer(10))),
+    "queue-4:4": Load("queue group 4:4, 16 B",
+                      "pubsub --pubs 4 --subs 4 --queue", cpu(peer(10))),
+    "10:10-16": Load("10:10, 16 B", "pubsub --pubs 10 --subs 10",
+                     cpu(peer(8))),
+    "headers": Load("1:1, 128 B and a header", "pubsub --size 128 "
+                    "--headers 1", cpu(peer(5)), two_ends=True),
+    "walk": Load("100,000 subjects, one wildcard", SPREAD, cpu(peer(10)),
+                 two_ends=True),
+    "walk-500k": Load("the same beside 500,000 others",
+                      SPREAD + " --others 500000 --settle 0",
+                      cpu(own(1.2, "walk")), two_ends=True),
+    "rr-1": Load("request-reply", "request", cpu(peer(2.3)),
+                 ("lat_p50_us", US, most(0.8)), ("lat_p99_us", US, most(0.4)),
+                 two_ends=True),
+    "rr-32": Load("request-reply, 32 at a time", "request -c 32",
+                  cpu(peer(2.3)), ("lat_p50_us", US, most(0.8)),
+                  ("lat_p99_us", US, most(0.4)), two_ends=True),
+    "paced-1:1": Load("10,000 msg/s, 1:1", "latency",
+                      ("lat_p99_us", US, relay(1.2)), ("lat_p50_us", US),
+                      cpu(), secs=3, **ONE),
+    "paced-1:10": Load("10,000 msg/s, 1:10", "latency --subs 10",
+                       ("lat_p99_us", US, relay(1.2)), ("lat_p50_us", US),
+                       cpu(), secs=3, relayed=True),
+    "conns": Load("10,000 connections", "idle -C 10000",
+                  cpu(peer(4)), ("conn_bytes", BYTES, at_most(700)),
+                  ("idle_cpu_percent", PCT, at_most(0.02)),
+                  ("open_p99_us", US), secs=5),
+    "subs-500k": Load("500,000 subscriptions", "subs --count 500000",
+                      ("sub_bytes", BYTES, at_most(150)),
+                      ("sub_cpu_ns", NS)),
+    "subping": Load("SUB and PING", "subping", ("sub_p50_us", US),
+                    ("sub_p99_us", US), cpu()),
+    "workers": Load("1:1, 16 B, by place", "pubsub", cpu(), RATE,
+                    servers="places"),
+    "workers-rr": Load("request-reply, by place", "request", cpu(),
+                       ("lat_p50_us", US), ("lat_p99_us", US),
+                       servers="places"),
+    "churn": Load("1:1, 16 B, beside 50,000 SUB+UNSUB/s",
+                  "churn --changes 50000", ("throughput_kept", PART),
+                  ("alone_server_cpu_ns", NS), ("beside_server_cpu_ns", NS)),
+    "churn-conns": Load("1:1, 16 B, beside 500 connects/s",
+                        "churn --connects 500", ("throughput_kept", PART),
+                        ("beside_server_cpu_ns", NS)),
+    "firehose": Load("1,000 msg/s beside a firehose", "firehose",
+                     ("beside_lat_p99_us", US), ("alone_lat_p99_us", US),
+                     ("hose_msgs_per_s", PERS), secs=3),
+    "stall": Load("1:2, 16 B, one does not read", "stall",
+                  ("throughput_kept", PART), ("beside_pause_ms", MS),
+                  ("stalled_closed", ""), secs=3),
+    "stall-apart": Load("1:1 beside 1:1 that is not read", "stall --apart",
+                        ("throughput_kept", PART), ("beside_pause_ms", MS),
+                        ("stalled_closed", ""), secs=3),
 }
-DEFAULT = ["pub-16", "1:1-16", "1:1-128", "1:1-1k", "1:1-64k", "1:10-16",
-           "pairs-4", "queue-4:4", "rr-1", "rr-32", "paced-1:1", "conns",
-           "subs-1m", "subs-1m-x", "sublat", "sublat-1m", "churn", "churn-50k",
-           "match-1k", "match-100k", "match-1m"]
 
+# What makes a quick look quick.
+QUICK = {"walk-500k": "--others 100000", "conns": "-C 2000 --settle 0.5 -d 1",
+         "subs-500k": "--count 100000 --settle 0.3"}
+
+
+# ---------------------------------------------------------------- the servers
 
 def raise_nofile():
     """Root may go above the hard limit, others take what they have."""
@@ -127,52 +190,33 @@ def raise_nofile():
 
 
 def free_port():
-    """A port that is free, and so is the one after it."""
-    while True:
-        a, b = socket.socket(), socket.socket()
-        try:
-            a.bind(("127.0.0.1", 0))
-            port = a.getsockname()[1]
-            b.bind(("127.0.0.1", port + 1))
-            return port
-        except (OSError, OverflowError):
-            continue
-        finally:
-            a.close()
-            b.close()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Server:
     """One server of the comparison; knows how to start and stop it."""
 
-    def __init__(self, spec, opts):
-        kind, _, rest = spec.partition("@")
-        self.kind, self.opts, self.proc = kind, opts, None
-        self.set = dict(x.split("=", 1) for x in rest.split(":") if x)
-        if kind not in ("relay", "nats", "natsd"):
-            sys.exit("run.py: unknown server %s" % spec)
-        self.name = self.set.get("name", spec)
-        self.place = self.set.get("place", "any")
-        default = {"relay": os.path.join(opts.build, "natsrelay"),
-                   "nats": opts.nats, "natsd": opts.natsd}[kind]
-        self.bin = self.set.get("bin", default)
+    def __init__(self, name, kind, path, workers=0, place=None):
+        self.name, self.kind, self.path = name, kind, path
+        self.workers, self.place = workers, place
+        self.proc = None
 
-    def config(self):
-        lines = ['listen = {"127.0.0.1:%d"}' % self.port]
-        if "workers" in self.set:
-            lines.append("workers = " + self.set["workers"])
-        lines += self.opts.conf
-        path = os.path.join(self.dir.name, "natsd.conf")
-        with open(path, "w") as f:
-            f.write("\n".join(lines) + "\n")
-        return path
+    def count(self):
+        """How many workers it has."""
+        return self.workers or len(os.sched_getaffinity(0))
 
     def command(self):
         if self.kind == "relay":
-            return [self.bin, str(self.port), str(self.opts.relay_read)]
-        if self.kind == "nats":
-            return [self.bin, "-p", str(self.port), "-a", "127.0.0.1"]
-        return [self.bin, "-c", self.config()] + self.opts.natsd_args
+            return [self.path, str(self.port)]
+        if self.kind == "peer":
+            return [self.path, "-p", str(self.port), "-a", "127.0.0.1"]
+        conf = os.path.join(self.dir.name, "natsd.conf")
+        with open(conf, "w") as f:
+            f.write('listen = {"127.0.0.1:%d"}\nworkers = %d\n' % (
+                self.port, self.workers))
+        return [self.path, "-c", conf]
 
     def start(self):
         self.dir = tempfile.TemporaryDirectory(prefix="natsbench")
@@ -187,10 +231,10 @@ class Server:
                 with socket.create_connection(("127.0.0.1", self.port),
                                               1) as s:
                     if s.recv(4096):
-                        time.sleep(0.2)
+                        time.sleep(0.1)
                         return
             except OSError:
-                time.sleep(0.02)
+                time.sleep(0.01)
         text = self.log_text()
         self.stop()
         raise RuntimeError("%s does not start: %s" % (self.name, text))
@@ -216,10 +260,54 @@ class Server:
     def version(self):
         if self.kind == "relay":
             return "byte relay"
-        out = subprocess.run([self.bin, "--version"], text=True,
+        out = subprocess.run([self.path, "--version"], text=True,
                              capture_output=True)
         return (out.stdout or out.stderr).strip().split("\n")[0]
 
+
+def peer_name(path):
+    out = subprocess.run([path, "--version"], text=True, capture_output=True)
+    found = re.search(r"\d+\.\d+\.\d+\S*", out.stdout + out.stderr)
+    return "nats %s" % (found.group(0) if found else os.path.basename(path))
+
+
+def peers():
+    """nats-server, if it is there, and what NATS_SERVERS names."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+    paths = [shutil.which("nats-server", path=path)]
+    paths += os.environ.get("NATS_SERVERS", "").split()
+    made = {}
+    for one in paths:
+        if one and os.path.realpath(one) not in made:
+            if not os.access(one, os.X_OK):
+                sys.exit("run.py: there is no %s" % one)
+            made[os.path.realpath(one)] = Server(peer_name(one), "peer", one)
+    return list(made.values())
+
+
+class Servers:
+    def __init__(self, opts):
+        self.natsd = Server("natsd", "natsd", opts.natsd)
+        self.one = Server("natsd 1w", "natsd", opts.natsd, 1, "any")
+        self.relay = Server("relay", "relay", opts.relay)
+        self.peers = peers()
+        self.places = [self.one] + [
+            Server("natsd 4w %s" % place, "natsd", opts.natsd, 4, place)
+            for place in ("same", "cross")]
+
+    def of(self, load):
+        if load.servers == "places":
+            return self.places
+        found = [self.natsd, self.one]
+        if load.relayed:
+            found.append(self.relay)
+        return found + self.peers
+
+    def all(self):
+        return [self.natsd, self.one, self.relay] + self.peers
+
+
+# ------------------------------------------------------------------- the runs
 
 def tree(pid):
     """The process and all below it."""
@@ -237,63 +325,85 @@ def tree(pid):
     return found
 
 
-def perf_start(server, name, opts):
-    out = os.path.join(opts.perf, "%s-%s.data" % (
-        name.replace(":", "_"), server.kind))
-    pids = ",".join(map(str, tree(server.proc.pid)))
-    proc = subprocess.Popen(
-        ["perf", "record", "-e", "cpu-clock", "-F", "1999", "-g", "-o", out,
-         "-p", pids], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.5)
-    return proc, out
+class Perf:
+    """A profile of the server during the run, if one is wanted."""
+
+    def __init__(self, opts, server, name):
+        self.proc = None
+        if not opts.perf:
+            return
+        self.out = os.path.join(opts.perf, "%s-%s.data" % (
+            name.replace(":", "_"), server.name.replace(" ", "_")))
+        self.proc = subprocess.Popen(
+            ["perf", "record", "-e", "cpu-clock", "-F", "1999", "-g", "-o",
+             self.out, "-p", ",".join(map(str, tree(server.proc.pid)))],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+
+    def stop(self):
+        if not self.proc:
+            return
+        self.proc.send_signal(signal.SIGINT)
+        self.proc.wait()
+        text = subprocess.run(
+            ["perf", "report", "--stdio", "--no-children", "-g", "none",
+             "--percent-limit", "1", "--sort", "symbol", "-i", self.out],
+            capture_output=True, text=True).stdout
+        lines = [x for x in text.split("\n") if x.strip() and x[0] != "#"]
+        print("\n".join(lines[:25]))
 
 
-def perf_stop(proc, out):
-    proc.send_signal(signal.SIGINT)
-    proc.wait()
-    text = subprocess.run(
-        ["perf", "report", "--stdio", "--no-children", "-g", "none",
-         "--percent-limit", "1", "--sort", "symbol", "-i", out],
-        capture_output=True, text=True).stdout
-    lines = [x for x in text.split("\n") if x.strip() and x[0] != "#"]
-    print("\n".join(lines[:25]))
+def place_of(server, load, n):
+    """Where the ends of round n are, None: anywhere."""
+    if server.kind != "natsd" or load.args[0] in ("idle", "subs"):
+        return None
+    if server.place:
+        return server.place
+    if load.two_ends and server.count() > 1:
+        return ("same", "cross")[n % 2]
+    return None
 
 
-def run_once(server, name, opts):
+def arguments_of(server, load, name, n, opts):
+    args = [opts.natsbench] + load.args
+    if load.args[0] not in ("idle", "subs"):
+        args += ["-d", "%g" % ((load.secs or 2) * opts.scale)]
+    elif load.secs:
+        args += ["-d", "%g" % load.secs]
+    if opts.quick:
+        args += QUICK.get(name, "").split()
+    place = place_of(server, load, n)
+    if place:
+        args += ["--place", place]
+    if server.kind == "relay":
+        args.append("--relay")
+    return args + ["-s", "127.0.0.1:%d" % server.port, "-p",
+                   str(server.proc.pid), "--json"], place
+
+
+def run_once(server, name, n, opts):
     """Starts the server, puts the load on it, stops it; the result."""
-    ld = LOADS[name]
-    cmd = [os.path.join(opts.build, "natsload")] + ld["args"]
-    count = ld["slow"] if server.kind == "nats" else ld["fast"]
-    if count:
-        count = max(int(count * opts.scale), 1)
-        cmd += ["--msgs", str(count), "--warm", str(count // 20)]
+    load = LOADS[name]
     try:
         server.start()
     except (OSError, RuntimeError) as e:
         return {"ok": False, "error": str(e)}
     try:
-        cmd += ["--port", str(server.port), "--pid", str(server.proc.pid)]
-        cmd += ["--place", server.place] + opts.load_args
-        if server.kind == "relay":
-            cmd.append("--relay")
-        cmd.append(ld["mode"])
-        if opts.perf:
-            rec = perf_start(server, name, opts)
+        cmd, place = arguments_of(server, load, name, n, opts)
+        perf = Perf(opts, server, name)
         out = subprocess.run(cmd, capture_output=True, text=True,
                              timeout=opts.limit)
-        if opts.perf:
-            perf_stop(*rec)
+        perf.stop()
         try:
             res = json.loads(out.stdout)
         except ValueError:
-            res = {"ok": False, "error": "natsload: " +
-                   (out.stdout + out.stderr)[-200:]}
+            res = {"ok": False, "error": (out.stdout + out.stderr)[-200:]}
         if server.proc.poll() is not None:
             res = {"ok": False, "error": "server ended with %s: %s" % (
                 server.proc.returncode, server.log_text())}
-        elif not res["ok"] and server.kind == "natsd":
+        elif not res["ok"]:
             res["log"] = server.log_text()
-        res["command"] = " ".join(cmd)
+        res["place"] = place
         return res
     except subprocess.TimeoutExpired:
         return {"ok": False, "error": "took more than %d s" % opts.limit}
@@ -301,62 +411,199 @@ def run_once(server, name, opts):
         server.stop()
 
 
+def turns(load, servers, rounds):
+    """(round, server): all in turns, each second round backwards.  With one
+    round only, natsd runs twice if its ends may be in two places."""
+    for n in range(rounds):
+        for s in servers if n % 2 == 0 else servers[::-1]:
+            yield n, s
+            if rounds == 1 and not s.place and \
+                    place_of(s, load, 1) == "cross":
+                yield 1, s
+
+
+def measure(opts, servers, names):
+    """results[load][server]: what natsbench has said, a list over rounds"""
+    results = {}
+    for name in names:
+        load = LOADS[name]
+        here = servers.of(load)
+        results[name] = {s.name: [] for s in here}
+        key, unit = load.figures[0][:2]
+        for n, s in turns(load, here, opts.rounds):
+            res = run_once(s, name, n, opts)
+            results[name][s.name].append(res)
+            print("%-12s %d/%d %-14s %s" % (
+                name, n + 1, opts.rounds, s.name,
+                "%s %s" % (fmt(res.get(key, 0), unit), unit)
+                if res["ok"] else "FAILED: %s" % res["error"]),
+                file=sys.stderr, flush=True)
+    return results
+
+
+# ------------------------------------------------------------------ the table
+
 def fmt(v, unit):
-    if unit in (PERS, BYTES) or v >= 1000:
+    if unit == PERS or abs(v) >= 1000:
         return "{:,.0f}".format(v)
-    return "%.3g" % v if v < 100 else "%.0f" % v
+    if unit == BYTES:
+        return "%.0f" % v
+    return "%.3g" % v if abs(v) < 100 else "%.0f" % v
+
+
+def figure(runs, key, server):
+    """The median; of runs in two kinds of places, what connections that come
+    to any worker have on average."""
+    by_place = {}
+    for run in runs:
+        if run.get("ok") and key in run:
+            by_place.setdefault(run.get("place"), []).append(run[key])
+    if not by_place:
+        return None
+    mid = {p: statistics.median(v) for p, v in by_place.items()}
+    if set(mid) == {"same", "cross"}:
+        same = 1 / server.count()
+        return same * mid["same"] + (1 - same) * mid["cross"]
+    return statistics.median(v for vs in by_place.values() for v in vs)
+
+
+class Figures:
+    """All figures: of(load, server, key)."""
+
+    def __init__(self, results, servers):
+        self.results, self.servers = results, servers
+
+    def of(self, name, server, key):
+        runs = self.results.get(name, {}).get(server.name, [])
+        return figure(runs, key, server)
+
+    def bad(self, name, server):
+        runs = self.results.get(name, {}).get(server.name, [])
+        return sum(not run["ok"] for run in runs)
+
+    def judge(self, name, key, goal):
+        """(what the figure is as the goal counts it, met?), or None"""
+        s = self.servers
+        ours = self.of(name, s.natsd, key)
+        if goal.kind == "relay":
+            one, floor = (self.of(name, x, key) for x in (s.one, s.relay))
+            if one is None or not floor:
+                return None
+            return one / floor, one <= goal.limit * floor
+        if ours is None:
+            return None
+        if goal.kind == "abs":
+            return ours, ours <= goal.limit
+        if goal.kind == "own":
+            # With one worker: not where the ends are, but what they do.
+            mine = self.of(name, s.one, key)
+            base = self.of(goal.other, s.one, key)
+            if mine is None or not base:
+                return None
+            return mine / base, mine <= goal.limit * base
+        theirs = [self.of(name, p, key) for p in s.peers]
+        theirs = [v for v in theirs if v is not None]
+        if not theirs or not ours or not min(theirs):
+            return None
+        if goal.kind == "peer":
+            return min(theirs) / ours, min(theirs) >= goal.limit * ours
+        return ours / min(theirs), ours <= goal.limit * min(theirs)
 
 
 def ratio(a, b):
     return "%.2f" % (a / b) if a is not None and b else ""
 
 
-def median(results, key):
-    got = [r[key] for r in results if r.get("ok") and key in r]
-    return statistics.median(got) if got else None
+def verdicts(figs, name, key, goals):
+    """Texts, and the same for the JSON."""
+    texts, rows = [], []
+    for goal in goals:
+        found = figs.judge(name, key, goal)
+        if found is None:
+            continue
+        texts.append("%s: %s" % (goal.text(),
+                                 "met" if found[1] else "MISSED"))
+        rows.append({"goal": goal.text(), "value": found[0],
+                     "met": found[1]})
+    return ", ".join(texts), rows
 
 
-def rows(name, servers, results):
-    """Lines of the table for one load."""
+def cell(figs, name, server, key, unit, first):
+    v = figs.of(name, server, key)
+    bad = figs.bad(name, server) if first else 0
+    return ("" if v is None else fmt(v, unit)) + (
+        " (%d FAILED)" % bad if bad else "")
+
+
+def main_rows(figs, servers, names, summary):
     out = []
-    nats = next((s for s in servers if s.kind == "nats"), None)
-    relay = next((s for s in servers if s.kind == "relay"), None)
-    ours = [s for s in servers if s.kind == "natsd"]
-    for i, (key, unit) in enumerate(LOADS[name]["show"]):
-        row = [LOADS[name]["text"] if i == 0 else "", "%s" % key]
-        med = {}
-        for s in servers:
-            med[s] = median(results[s.name], key)
-            bad = sum(not r["ok"] for r in results[s.name])
-            cell = "-" if med[s] is None else fmt(med[s], unit)
-            if bad and i == 0:
-                cell += " (%d FAILED)" % bad
-            row.append(cell)
-        for s in ours:
-            row.append(ratio(med.get(nats), med[s]))
-            row.append(ratio(med[s], med.get(relay)))
-        out.append(row)
+    for name in names:
+        load = LOADS[name]
+        if load.servers != "all":
+            continue
+        for i, (key, unit, *goals) in enumerate(load.figures):
+            ours = figs.of(name, servers.natsd, key)
+            one = figs.of(name, servers.one, key)
+            text, rows = verdicts(figs, name, key, goals)
+            summary.append({"load": name, "text": load.text, "key": key,
+                            "unit": unit, "goals": rows, "figures": {
+                                s.name: figs.of(name, s, key)
+                                for s in servers.of(load)}})
+            out.append(
+                [load.text if i == 0 else "", "%s %s" % (key.replace(
+                    "server_cpu_ns", "CPU"), unit)] +
+                [cell(figs, name, s, key, unit, i == 0)
+                 for s in servers.all()] +
+                [ratio(one, figs.of(name, servers.relay, key))] +
+                [ratio(figs.of(name, p, key), ours) for p in servers.peers] +
+                [text])
     return out
 
 
-def heading(servers):
-    head = ["load", "figure"] + [s.name for s in servers]
-    for s in servers:
-        if s.kind == "natsd":
-            head += ["nats / " + s.name, s.name + " / relay"]
-    return head
+def place_rows(figs, servers, names, summary):
+    out = []
+    for name in names:
+        load = LOADS[name]
+        if load.servers != "places":
+            continue
+        for i, (key, unit, *_) in enumerate(load.figures):
+            values = [figs.of(name, s, key) for s in servers.places]
+            summary.append({"load": name, "text": load.text, "key": key,
+                            "unit": unit, "goals": [], "figures": {
+                                s.name: v for s, v in
+                                zip(servers.places, values)}})
+            out.append(
+                [load.text if i == 0 else "", "%s %s" % (key.replace(
+                    "server_cpu_ns", "CPU"), unit)] +
+                [cell(figs, name, s, key, unit, i == 0)
+                 for s in servers.places] +
+                [ratio(v, values[0]) for v in values[1:]])
+    return out
 
 
 def table(head, body):
     width = [max(len(r[i]) for r in [head] + body) for i in range(len(head))]
     lines = []
     for n, r in enumerate([head] + body):
-        lines.append("| " + " | ".join(
-            c.ljust(w) if i < 2 else c.rjust(w)
-            for i, (c, w) in enumerate(zip(r, width))) + " |")
+        lines.append("  ".join(
+            c.ljust(w) if i < 2 or head[i] == "goals" else c.rjust(w)
+            for i, (c, w) in enumerate(zip(r, width))).rstrip())
         if n == 0:
-            lines.append("|" + "|".join("-" * (w + 2) for w in width) + "|")
+            lines.append("  ".join("-" * w for w in width))
     return "\n".join(lines)
+
+
+def tables(figs, servers, names, summary):
+    head = ["load", "figure"] + [s.name for s in servers.all()] + [
+        "1w/relay"] + ["%s/natsd" % p.name for p in servers.peers] + ["goals"]
+    body = main_rows(figs, servers, names, summary)
+    text = table(head, body) + "\n" if body else ""
+    body = place_rows(figs, servers, names, summary)
+    if body:
+        text += "\n" + table(
+            ["load", "figure"] + [s.name for s in servers.places] +
+            ["%s/1w" % s.name[6:] for s in servers.places[1:]], body) + "\n"
+    return text
 
 
 def machine():
@@ -366,96 +613,78 @@ def machine():
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
                 break
-    return "%s, %d CPUs, Linux %s" % (model, os.cpu_count(),
-                                      platform.release())
+    return "%s, %d CPUs, Linux %s" % (
+        model, len(os.sched_getaffinity(0)), platform.release())
 
 
 def arguments():
+    env = os.environ.get
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--build", default=".",
-                   help="folder that holds natsload and natsrelay")
-    p.add_argument("--natsd", help="natsd binary")
-    p.add_argument("--nats", default="nats-server",
-                   help="nats-server binary")
-    p.add_argument("--servers", help="comma-separated; default relay,nats "
-                   "and, if given, natsd")
-    p.add_argument("--loads", help="comma-separated, or all; known: " +
-                   " ".join(LOADS))
-    p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--scale", type=float, default=1,
-                   help="factor on the number of messages")
-    p.add_argument("--conf", action="append", default=[],
-                   help="line for natsd's configuration (repeatable)")
-    p.add_argument("--natsd-args", type=str.split, default=[],
-                   help="more arguments for natsd")
-    p.add_argument("--load-args", type=str.split, default=[],
-                   help="more arguments for natsload")
-    p.add_argument("--relay-read", type=int, default=32768,
-                   help="bytes that the relay reads at once")
+    p.add_argument("--build", default="build",
+                   help="folder of the programs (build)")
+    p.add_argument("--rounds", type=int, default=int(env("ROUNDS") or 0),
+                   help="default $ROUNDS, or else 5; quick: 1")
+    p.add_argument("--quick", action="store_true",
+                   default=env("BENCH_QUICK", "") not in ("", "0"),
+                   help="short runs; default if $BENCH_QUICK is set")
+    p.add_argument("--loads", default=env("LOADS") or "all",
+                   help="comma-separated; known: " + " ".join(LOADS))
+    p.add_argument("--scale", type=float, default=0,
+                   help="factor on the length of runs")
     p.add_argument("--limit", type=int, default=300,
                    help="seconds that one run may take")
     p.add_argument("--perf", help="profile the servers, data to this folder")
     p.add_argument("--json", help="write all results to this file")
-    p.add_argument("--md", help="append the table to this file")
-    return p.parse_args()
-
-
-def measure(opts, servers, names):
-    everything, body = {}, []
-    for name in names:
-        here = [s for s in servers
-                if s.kind != "relay" or LOADS[name]["relay"]]
-        results = {s.name: [] for s in servers}
-        for n in range(opts.rounds):
-            for s in here if n % 2 == 0 else here[::-1]:
-                res = run_once(s, name, opts)
-                results[s.name].append(res)
-                key, unit = LOADS[name]["show"][0]
-                print("%-11s %d/%d %-20s %s" % (
-                    name, n + 1, opts.rounds, s.name,
-                    "%s %s" % (fmt(res.get(key, 0), unit), unit)
-                    if res["ok"] else "FAILED: %s" % res["error"]),
-                    file=sys.stderr, flush=True)
-        everything[name] = results
-        body += rows(name, servers, results)
-    return everything, body
+    opts = p.parse_args()
+    opts.build = os.path.abspath(opts.build)
+    opts.natsd = os.path.join(opts.build, "natsd")
+    opts.natsbench = os.path.join(opts.build, "natsbench")
+    opts.relay = os.path.join(opts.build, "tests", "bench", "natsrelay")
+    for path in opts.natsd, opts.natsbench, opts.relay:
+        if not os.access(path, os.X_OK):
+            p.error("there is no %s (see --build)" % path)
+    opts.rounds = opts.rounds or (1 if opts.quick else 5)
+    opts.scale = opts.scale or (0.12 if opts.quick else 1)
+    return opts
 
 
 def main():
     opts = arguments()
-    opts.build = os.path.abspath(opts.build)
-    if opts.natsd:
-        opts.natsd = os.path.abspath(opts.natsd)
-    sub = os.path.join(opts.build, "tests", "bench")
-    if os.path.exists(os.path.join(sub, "natsload")):
-        opts.build = sub
-    spec = opts.servers or ("relay,nats,natsd" if opts.natsd
-                            else "relay,nats")
-    servers = [Server(s, opts) for s in spec.split(",")]
-    names = list(LOADS) if opts.loads == "all" else \
-        opts.loads.split(",") if opts.loads else DEFAULT
+    names = list(LOADS) if opts.loads == "all" else opts.loads.split(",")
     for name in names:
         if name not in LOADS:
             sys.exit("run.py: unknown load %s" % name)
+    servers = Servers(opts)
     raise_nofile()
-    everything, body = measure(opts, servers, names)
-    text = "%s\n%s; load average %s\n%s\nmedians of %d rounds; %s\n\n%s\n" % (
-        datetime.datetime.now(datetime.timezone.utc).strftime(
+    before, begun = os.getloadavg()[0], time.monotonic()
+    results = measure(opts, servers, names)
+    took = time.monotonic() - begun
+    summary = []
+    text = tables(Figures(results, servers), servers, names, summary)
+    met = [goal["met"] for row in summary for goal in row["goals"]]
+    head = {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime(
             "%Y-%m-%d %H:%M UTC"),
-        machine(), "%.1f %.1f %.1f" % os.getloadavg(),
-        "; ".join("%s: %s" % (s.name, s.version()) for s in servers),
-        opts.rounds, " ".join(sys.argv), table(heading(servers), body))
-    print(text)
-    if opts.md:
-        with open(opts.md, "a") as f:
-            f.write(text + "\n")
+        "machine": machine(), "rounds": opts.rounds, "quick": opts.quick,
+        "load_average_before": before, "seconds": took,
+        "servers": {s.name: {"kind": s.kind, "version": s.version()}
+                    for s in servers.all()}}
+    print("%s, %s\nload average before %.1f; medians of %d round%s%s, "
+          "%.0f s\n%s\n\n%s\n%d of %d goals met" % (
+              head["date"], head["machine"], before, opts.rounds,
+              "" if opts.rounds == 1 else "s",
+              ", quick: a first look only" if opts.quick else "", took,
+              "\n".join("%s: %s" % (name, one["version"])
+                        for name, one in head["servers"].items()),
+              text, sum(met), len(met)))
+    if before > 0.5:
+        print("Others were at work on this machine: figures are worth little.")
     if opts.json:
         with open(opts.json, "w") as f:
-            json.dump({"machine": machine(), "command": sys.argv,
-                       "loads": everything}, f, indent=1)
-    bad = sum(not r["ok"] for res in everything.values()
-              for rs in res.values() for r in rs)
+            json.dump(dict(head, summary=summary, runs=results), f, indent=1)
+    bad = sum(not run["ok"] for load in results.values()
+              for runs in load.values() for run in runs)
     return 1 if bad else 0
 
 

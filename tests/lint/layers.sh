@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Checks who includes whom:
 #   base < shm < proto, conf, proc < worker, monitor, auth < master < mains
+#   bench < natsbench.c: the load generator has nothing of the daemon's
 # A file includes its own folder and folders to the left, never a sibling's;
 # proto and conf see base only (proc also shm: the zones cross the fork); of a
 # child the master sees one header.
@@ -14,6 +15,7 @@ BEGIN {
 	level["proto"] = level["conf"] = level["proc"] = 2
 	level["worker"] = level["monitor"] = level["auth"] = 3
 	level["master"] = 4
+	level["bench"] = 0
 	main = 5
 }
 function complain(why) {
@@ -39,6 +41,13 @@ FNR == 1 {
 	}
 	if (to == dir)
 		next
+	if (dir == "bench" || file == "natsbench.c") {
+		if (to != "bench")
+			complain("natsbench must not see " to)
+		next
+	}
+	if (to == "bench")
+		complain("only natsbench.c may see bench")
 	if (level[to] >= own)
 		complain(dir " must not see " to)
 	else if ((dir == "proto" || dir == "conf") && to != "base")

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/*
+ * What tests/bench/guard.py counts instructions of: one load, so many times,
+ * in one process and without chance.
+ *
+ *	guard LOAD COUNT
+ *	guard --about		compiler, architecture, kind of build
+ *
+ *	parse	control lines of messages
+ *	match	a subject's interest, of more subjects than the cache holds
+ *	ring	records from one slot to another
+ *	local	messages from one client of a worker to another
+ *	fanout	messages from one client of a worker to 50 others
+ *
+ * The last two run worker_main() in here, linked with --wrap: each time that
+ * it would wait, drive() plays the master and the clients first.
+ */
+#include <config.h>
+
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "lib/shmpair.h"
+#include "lib/tries.h"
+#include "master/zones.h"
+#include "proc/chan.h"
+#include "proc/heritage.h"
+#include "proc/sandbox.h"
+#include "proto/parse.h"
+#include "worker/match.h"
+#include "worker/msg.h"
+#include "worker/worker.h"
+
+#define LINE_MAX_BYTES 4096
+#define SUBJECTS 5000	/* ten times what the match cache holds */
+#define PATTERNS 20000
+#define RECORD 64
+#define RECORDS 16	/* published at a time */
+#define CLIENTS_MAX 64
+#define FANOUT 50
+#define FLOCK 256	/* messages that a publisher writes at a time */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+#ifdef CRASH_POINTS
+#define POINTS 1
+#else
+#define POINTS 0
+#endif
+#ifdef __OPTIMIZE__
+#define OPTIMIZED 1
+#else
+#define OPTIMIZED 0
+#endif
+
+int __real_loop_wait(struct loop *, int);
+int __wrap_loop_wait(struct loop *, int);
+void __wrap_heritage_close_rest(struct heritage *, const int *, uint32_t);
+int __wrap_sandbox_seal(bool);
+ssize_t __wrap_getrandom(void *, size_t, unsigned);
+
+/* What must be so, or the figures mean nothing. */
+#define MUST(cond)                                                        \
+	do {                                                              \
+		if (!(cond)) {                                            \
+			(void)fprintf(stderr, "guard: line %d: %s (%s)\n", \
+			    __LINE__, #cond, strerror(errno));            \
+			exit(1);                                          \
+		}                                                         \
+	} while (0)
+
+/* ---- parse, match, ring ------------------------------------------------ */
+
+static void
+run_parse(uint64_t count)
+{
+	static const char *const lines[] = { "PUB b.000000 16\r\n",
+		"PUB orders.eu.new 128\r\n",
+		"PUB svc.request _INBOX.abcdefghijklmnop.00000042 64\r\n",
+		"HPUB b.000000 12 140\r\n" };
+	struct parse_op op;
+	enum perr err;
+	uint64_t i, sum = 0;
+
+	for (i = 0; i < count; i++) {
+		const char *p = lines[i % 4];
+
+		MUST(parse_line((const uint8_t *)p, strlen(p),
+		    LINE_MAX_BYTES, &op, &err) == PARSE_OP);
+		sum += op.size + op.subject.len;
+	}
+	MUST(sum > 0 || count == 0);
+}
+
+static void
+put_subject(char *to, size_t cap, uint32_t n)
+{
+	(void)snprintf(to, cap, "dev.%u.site%u.status", n % 1000, n / 1000);
+}
+
+static void
+run_match(uint64_t count)
+{
+	static struct tries t;
+	static struct matcher mt;
+	static struct token tok[TRIES_TOKENS];
+	static char subject[SUBJECTS][48];
+	struct trie_ref ref;
+	struct slice s;
+	uint64_t i, found = 0, dice = 1;
+	char text[48];
+
+	tries_new(&t, 2);
+	for (i = 0; i < PATTERNS; i++) {
+		put_subject(text, sizeof text, (uint32_t)i);
+		MUST(trie_add_plain(t.trie[i % 2], ACCOUNT_DEFAULT, tok,
+		    tries_split(text, tok), &ref) == TRIE_OK);
+	}
+	MUST(trie_add_plain(t.trie[0], ACCOUNT_DEFAULT, tok,
+	    tries_split("dev.*.*.status", tok), &ref) == TRIE_OK);
+	for (i = 0; i < SUBJECTS; i++)
+		put_subject(subject[i], sizeof subject[i],
+		    tries_rnd(&dice, PATTERNS));
+	mt.slots = &t.slots;
+	mt.hash_seed = TRIES_SEED;
+	for (i = 0; i < 2; i++)
+		MUST(trie_reader_attach(&mt.reader[i], &t.ro[i],
+		    TRIES_SEED) == 0);
+	mt.readable = 3;
+	MUST(match_init(&mt, TRIES_TOKENS) == 0);
+	(void)match_look(&mt);
+	for (i = 0; i < count; i++) {
+		s.p = (const uint8_t *)subject[i % SUBJECTS];
+		s.len = (uint32_t)strlen((const char *)s.p);
+		found += match_find(&mt, ACCOUNT_DEFAULT, s)->nplain;
+	}
+	MUST(found == 2 * count);
+}
+
+static void
+run_ring(uint64_t count)
+{
+	static struct shmpair p;
+	static struct ring_tx tx;
+	static struct ring_rx rx;
+	const struct ring_rec_shm *got;
+	struct ring_rec_shm *rec;
+	uint64_t limit, sent = 0, seen = 0;
+	uint32_t len, kind, i;
+
+	shmpair_new(&p, RING_MIN);
+	shmpair_tx(&p, &tx);
+	shmpair_rx(&p, &rx);
+	while (sent < count) {
+		for (i = 0; i < RECORDS && sent < count; i++, sent++) {
+			MUST((rec = ring_tx_reserve(&tx, RECORD)) != NULL);
+			rec->kind = 1;
+			memset(rec + 1, (int)sent, RECORD - sizeof *rec);
+			ring_tx_commit(&tx, RECORD);
+		}
+		MUST(ring_tx_publish(&tx));
+		MUST(ring_rx_look(&rx, &limit) == RING_OK);
+		while (ring_rx_next(&rx, limit, &got, &len, &kind) == RING_OK)
+			seen++;
+		(void)ring_rx_release(&rx);
+	}
+	MUST(seen == count);
+}
+
+/* ---- a worker in here -------------------------------------------------- */
+
+static enum { START, OPEN, GREET, SEND, STOP } step;
+
+static struct client_end {
+	int fd;
+	int ready;	/* has its PONG */
+	uint64_t got;	/* bytes behind it */
+	char said[4096];
+	size_t nsaid;
+} end[CLIENTS_MAX];	/* 0 publishes */
+
+static struct zones zones;
+static int chan[2];
+static struct sockaddr_un address;
+static int nends, nready;
+static uint64_t to_send, sent, flock;
+static char *messages;
+static size_t message_len, seen_len;
+
+/* Zones and all: the same in every run. */
+ssize_t
+__wrap_getrandom(void *buf, size_t len, unsigned flags)
+{
+	(void)flags;
+	memset(buf, 0x5a, len);
+	return (ssize_t)len;
+}
+
+/* Our ends stay open, and we may open more. */
+void
+__wrap_heritage_close_rest(struct heritage *h, const int *keep, uint32_t n)
+{
+	(void)h;
+	(void)keep;
+	(void)n;
+}
+
+int
+__wrap_sandbox_seal(bool core_dumps)
+{
+	(void)core_dumps;
+	return 0;
+}
+
+static void
+open_ends(void)
+{
+	int i;
+
+	for (i = 0; i < nends; i++) {
+		MUST((end[i].fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK,
+		    0)) != -1);
+		MUST(connect(end[i].fd, (struct sockaddr *)&address,
+		    sizeof address) == 0);
+	}
+}
+
+static void
+put(int i, const char *text, size_t len)
+{
+	MUST(send(end[i].fd, text, len, 0) == (ssize_t)len);
+}
+
+/* Handshake: INFO is answered by all at once. */
+static void
+greet(int i)
+{
+	static const char hello[] =
+	    "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
+	struct client_end *e = &end[i];
+	int greeted = e->nsaid > 0;
+	ssize_t n;
+
+	n = recv(e->fd, e->said + e->nsaid, sizeof e->said - e->nsaid - 1, 0);
+	if (n <= 0)
+		return;
+	e->nsaid += (size_t)n;
+	if (!greeted) {
+		put(i, hello, sizeof hello - 1);
+		if (i > 0)
+			put(i, "SUB b.000000 1\r\n", 16);
+		put(i, "PING\r\n", 6);
+	}
+	if (!e->ready && strstr(e->said, "PONG\r\n") != NULL) {
+		e->ready = 1;
+		nready++;
+	}
+}
+
+static void
+drain(struct client_end *e)
+{
+	static char buf[262144];
+	ssize_t n;
+
+	while ((n = recv(e->fd, buf, sizeof buf, 0)) > 0)
+		e->got += (uint64_t)n;
+	MUST(n == -1 && errno == EAGAIN);
+}
+
+/* Whether all that was sent has come; the next flock goes then. */
+static int
+pass_on(void)
+{
+	int i;
+
+	for (i = 1; i < nends; i++)
+		drain(&end[i]);
+	for (i = 1; i < nends; i++) {
+		MUST(end[i].got <= sent * seen_len);
+		if (end[i].got < sent * seen_len)
+			return 0;
+	}
+	if (sent == to_send)
+		return 1;
+	flock = to_send - sent < FLOCK ? to_send - sent : FLOCK;
+	put(0, messages, flock * message_len);
+	sent += flock;
+	return 0;
+}
+
+/* Plays all others, a step before each wait of the worker. */
+static void
+drive(void)
+{
+	struct chan_msg m;
+	int i;
+
+	switch (step) {
+	case START:
+		MUST(chan_recv(chan[0], &m) == 1 && m.type == CHAN_READY);
+		slots_set_live(zones.slots, 0);
+		MUST(chan_send(chan[0], CHAN_GO, 0, NULL, 0, -1) == 0);
+		step = OPEN;
+		return;
+	case OPEN:
+		open_ends();
+		step = GREET;
+		return;
+	case GREET:
+		for (i = 0; i < nends; i++)
+			greet(i);
+		if (nready == nends)
+			step = SEND;
+		return;
+	case SEND:
+		if (!pass_on())
+			return;
+		MUST(chan_send(chan[0], CHAN_STOP, 0, NULL, 0, -1) == 0);
+		step = STOP;
+		return;
+	case STOP:
+		return;
+	}
+}
+
+int
+__wrap_loop_wait(struct loop *loop, int timeout)
+{
+	drive();
+	/* Nothing comes by itself: whoever has nothing to do is at its end. */
+	return __real_loop_wait(loop, timeout < 20 ? timeout : 20);
+}
+
+static void
+no_errors(void *ctx, bool warning, const char *text)
+{
+	(void)ctx;
+	if (!warning)
+		(void)fprintf(stderr, "guard: %s\n", text);
+}
+
+/* A listener without a name in any folder. */
+static int
+listen_here(void)
+{
+	int fd;
+
+	address.sun_family = AF_UNIX;
+	(void)snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
+	    "natsd-guard-%d", (int)getpid());
+	MUST((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)) != -1);
+	MUST(bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
+	MUST(listen(fd, CLIENTS_MAX) == 0);
+	return fd;
+}
+
+static void
+make_messages(void)
+{
+	static const char one[] = "PUB b.000000 16\r\n0123456789abcdef\r\n";
+	static const char seen[] = "MSG b.000000 1 16\r\n0123456789abcdef\r\n";
+	int i;
+
+	message_len = sizeof one - 1;
+	seen_len = sizeof seen - 1;
+	MUST((messages = malloc(FLOCK * message_len)) != NULL);
+	for (i = 0; i < FLOCK; i++)
+		memcpy(messages + (size_t)i * message_len, one, message_len);
+}
+
+static void
+run_worker(uint64_t count, int subscribers)
+{
+	static struct heritage h;
+	static struct conf conf;
+	struct conf_override over;
+	char err[256];
+
+	conf_override_init(&over);
+	over.workers = 1;
+	MUST(conf_load(NULL, &over, no_errors, NULL, &conf) == 0);
+	conf.ping_interval_ms = 3600000;
+	MUST(zones_create(&zones, &conf, 1, err, sizeof err) == 0);
+	slots_start(zones.slots, 0, 1, SLOT_ROLE_WORKER);
+	MUST(chan_pair(chan) == 0);
+	make_messages();
+	to_send = count;
+	nends = 1 + subscribers;
+	h.role = SLOT_ROLE_WORKER;
+	h.incarnation = 1;
+	h.nslots = zones.geo.nslots;
+	h.nworkers = 1;
+	h.conf = &conf;
+	memset(h.server_id, 'N', HERITAGE_ID_LEN);
+	h.chan = chan[1];
+	h.log = -1;
+	h.nlisten = 1;
+	h.listen[0].fd = listen_here();
+	h.listen[0].unix_socket = true;
+	memcpy(h.bell, zones.bell, sizeof h.bell);
+	h.control = zones.control;
+	memcpy(h.index, zones.index, sizeof h.index);
+	memcpy(h.own, zones.own, sizeof h.own);
+	h.ring = zones.ring;
+	MUST(worker_main(&h) == 0);
+	MUST(step == STOP && sent == count);
+}
+
+static void
+run_local(uint64_t count)
+{
+	run_worker(count, 1);
+}
+
+static void
+run_fanout(uint64_t count)
+{
+	run_worker(count, FANOUT);
+}
+
+/* ---- main -------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	void (*run)(uint64_t);
+} loads[] = { { "parse", run_parse }, { "match", run_match },
+	{ "ring", run_ring }, { "local", run_local },
+	{ "fanout", run_fanout } };
+
+/* One line of words: who has built it, for what, how, and with what CFLAGS. */
+static void
+about(void)
+{
+#if defined(__clang__)
+	(void)printf("clang-%d", __clang_major__);
+#elif defined(__GNUC__)
+	(void)printf("gcc-%d", __GNUC__);
+#else
+	(void)printf("cc-0");
+#endif
+#if defined(__x86_64__)
+	(void)printf(" x86_64");
+#elif defined(__aarch64__)
+	(void)printf(" aarch64");
+#else
+	(void)printf(" other");
+#endif
+	(void)printf(" %s %s\n", SANITIZED ? "sanitized" : POINTS ?
+	    "crash-points" : OPTIMIZED ? "optimized" : "unoptimized", GUARD_CFLAGS);
+}
+
+int
+main(int argc, char *argv[])
+{
+	size_t i;
+
+	if (argc == 2 && strcmp(argv[1], "--about") == 0) {
+		about();
+		return 0;
+	}
+	for (i = 0; argc == 3 && i < sizeof loads / sizeof loads[0]; i++) {
+		if (strcmp(argv[1], loads[i].name) != 0)
+			continue;
+		loads[i].run(strtoull(argv[2], NULL, 10));
+		return 0;
+	}
+	(void)fprintf(stderr, "usage: guard load count | --about\n");
+	return 2;
+}
