@@ -294,6 +294,10 @@ accept_failed(struct worker *w, int error)
 
 	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
 		return;
+	if (error == EINVAL) { /* listen_stop(): natsd is about to end */
+		accept_stop(w);
+		return;
+	}
 	log_limited(&w->limit_accept, LOG_LVL_ERR,
 	    "Temporary Client Accept Error(%s), sleeping %ums",
 	    strerror(error), ms);
