@@ -183,6 +183,8 @@ EXTRA_DIST += \
 	%D%/clients/nats_go/go.sum \
 	%D%/clients/nats_go/main.go \
 	%D%/clients/nats_py/behaviours.py \
+	%D%/clients/nats_py/common.py \
+	%D%/clients/nats_py/depth.py \
 	%D%/clients/nats_py/requirements.txt \
 	%D%/clients/node/behaviours.mjs \
 	%D%/clients/node/package.json \
