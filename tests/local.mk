@@ -187,6 +187,8 @@ EXTRA_DIST += \
 	%D%/clients/nats_py/depth.py \
 	%D%/clients/nats_py/requirements.txt \
 	%D%/clients/node/behaviours.mjs \
+	%D%/clients/node/common.mjs \
+	%D%/clients/node/depth.mjs \
 	%D%/clients/node/package.json \
 	%D%/clients/proxy.py \
 	%D%/lib/natsdtest.py \
