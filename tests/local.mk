@@ -174,6 +174,8 @@ EXTRA_DIST += \
 	%D%/clients/07_jnats.py \
 	%D%/clients/08_nats_bench.py \
 	%D%/clients/async_nats/Cargo.toml \
+	%D%/clients/async_nats/src/common.rs \
+	%D%/clients/async_nats/src/depth.rs \
 	%D%/clients/async_nats/src/main.rs \
 	%D%/clients/clients.py \
 	%D%/clients/jnats/Behaviours.java \
