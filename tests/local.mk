@@ -31,6 +31,7 @@ unit_tests = \
 	%D%/unit/test_buf \
 	%D%/unit/test_cell \
 	%D%/unit/test_chan \
+	%D%/unit/test_cid \
 	%D%/unit/test_connect \
 	%D%/unit/test_emit \
 	%D%/unit/test_escape \
