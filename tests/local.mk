@@ -179,7 +179,10 @@ EXTRA_DIST += \
 	%D%/clients/async_nats/src/depth.rs \
 	%D%/clients/async_nats/src/main.rs \
 	%D%/clients/clients.py \
+	%D%/clients/jnats/Basics.java \
 	%D%/clients/jnats/Behaviours.java \
+	%D%/clients/jnats/Client.java \
+	%D%/clients/jnats/Depth.java \
 	%D%/clients/jnats/pom.xml \
 	%D%/clients/libnats/behaviours.c \
 	%D%/clients/nats_go/go.mod \
