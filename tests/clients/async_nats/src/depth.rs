@@ -104,7 +104,9 @@ fn server_error(text: &str) -> Event {
 /// Waits until something has happened to it that often.
 async fn seen(conn: &Conn, event: &Event, count: usize) -> Result {
     let wait = until("such event", || conn.count(event) >= count).await;
-    ensure!(wait.is_ok(), "no {event:?} x {count} in {:?}", conn.events());
+    let events = conn.events();
+    let last = &events[events.len().saturating_sub(10)..];
+    ensure!(wait.is_ok(), "no {event:?} x {count}, last {last:?}");
     Ok(())
 }
 
