@@ -95,6 +95,7 @@ libnatsd_a_SOURCES = \
 	%D%/proc/sandbox.h \
 	%D%/worker/accept.c \
 	%D%/worker/big.c \
+	%D%/worker/cid.h \
 	%D%/worker/client.c \
 	%D%/worker/client.h \
 	%D%/worker/client_out.c \

@@ -31,6 +31,7 @@ unit_tests = \
 	%D%/unit/test_buf \
 	%D%/unit/test_cell \
 	%D%/unit/test_chan \
+	%D%/unit/test_cid \
 	%D%/unit/test_connect \
 	%D%/unit/test_emit \
 	%D%/unit/test_escape \
@@ -178,18 +179,28 @@ EXTRA_DIST += \
 	%D%/clients/07_jnats.py \
 	%D%/clients/08_nats_bench.py \
 	%D%/clients/async_nats/Cargo.toml \
+	%D%/clients/async_nats/src/common.rs \
+	%D%/clients/async_nats/src/depth.rs \
 	%D%/clients/async_nats/src/main.rs \
 	%D%/clients/clients.py \
+	%D%/clients/jnats/Basics.java \
 	%D%/clients/jnats/Behaviours.java \
+	%D%/clients/jnats/Client.java \
+	%D%/clients/jnats/Depth.java \
 	%D%/clients/jnats/pom.xml \
 	%D%/clients/libnats/behaviours.c \
 	%D%/clients/nats_go/go.mod \
 	%D%/clients/nats_go/go.sum \
 	%D%/clients/nats_go/main.go \
 	%D%/clients/nats_py/behaviours.py \
+	%D%/clients/nats_py/common.py \
+	%D%/clients/nats_py/depth.py \
 	%D%/clients/nats_py/requirements.txt \
 	%D%/clients/node/behaviours.mjs \
+	%D%/clients/node/common.mjs \
+	%D%/clients/node/depth.mjs \
 	%D%/clients/node/package.json \
+	%D%/clients/proxy.py \
 	%D%/lib/natsdtest.py \
 	%D%/lib/shmpair.h \
 	%D%/lib/triechurn.h \

@@ -349,6 +349,15 @@ remove_file(const struct listener *l)
 }
 
 void
+listen_stop(const struct listen_set *set)
+{
+	uint32_t i;
+
+	for (i = 0; i < set->n; i++)
+		(void)shutdown(set->l[i].fd, SHUT_RDWR);
+}
+
+void
 listen_close(struct listen_set *set)
 {
 	uint32_t i;

@@ -44,6 +44,11 @@ struct listen_set {
 int listen_open(struct listen_set *set, const struct conf *conf, char *err,
     size_t errlen);
 
+/* Takes no more connections, for every process that has the sockets: who is
+ * cut by one worker and comes back at once is refused, and not taken by another
+ * that is about to leave. */
+void listen_stop(const struct listen_set *set);
+
 /* Closes all and removes the files of Unix sockets that are still ours. */
 void listen_close(struct listen_set *set);
 

@@ -398,6 +398,7 @@ master_stop(struct master *m, int exit_status)
 	log_notice("Initiating Shutdown...");
 	m->stopping = true;
 	m->exit_status = exit_status;
+	listen_stop(&m->listeners);
 	for (i = 0; i < SLOTS_MAX; i++) {
 		c = &m->child[i];
 		if (c->state != CHILD_NONE &&

@@ -214,8 +214,12 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	score_add(&w->score->total_connections, 1);
 	log_debug("%s - Client connection created", client_name(w, c));
 	send_info(w, c);
-	if (!within_limit(w))
+	if (!within_limit(w)) {
+		/* In a packet of its own: libnats takes the first line of
+		 * a read for INFO and forgets the rest. */
+		client_flush(w, c);
 		too_many(w, c);
+	}
 }
 
 /* ---- listening ------------------------------------------------------- */
@@ -300,6 +304,10 @@ accept_failed(struct worker *w, int error)
 
 	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
 		return;
+	if (error == EINVAL) { /* listen_stop(): natsd is about to end */
+		accept_stop(w);
+		return;
+	}
 	log_limited(&w->limit_accept, LOG_LVL_ERR,
 	    "Temporary Client Accept Error(%s), sleeping %ums",
 	    strerror(error), ms);

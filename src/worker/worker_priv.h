@@ -16,6 +16,7 @@
 #include "shm/score.h"
 #include "shm/slots.h"
 #include "shm/trie.h"
+#include "worker/cid.h"
 #include "worker/client.h"
 #include "worker/match.h"
 #include "worker/msg.h"
@@ -141,12 +142,10 @@ worker_random(struct worker *w)
 	return x;
 }
 
-/* A client's id over the daemon's life: incarnation and number, below 2^53,
- * since readers of JSON keep no more. */
 static inline uint64_t
 worker_cid(const struct worker *w, uint32_t num)
 {
-	return (uint64_t)(w->incarnation & 0x1fffffu) << 32 | num;
+	return cid_make(w->incarnation, num);
 }
 
 /* Where a read() goes: on a page of its own, since the kernel copies to an odd

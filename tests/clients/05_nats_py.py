@@ -31,7 +31,7 @@ def build(place):
                 key=place.text("requirements.txt"))
     return run_program([python, os.path.join(place.source, "behaviours.py")],
                        {"PYTHONPATH": packages, "PYTHONUNBUFFERED": "1",
-                        "PYTHONDONTWRITEBYTECODE": "1"})
+                        "PYTHONDONTWRITEBYTECODE": "1"}, depth=True)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,12 @@ def build(place):
     cargo = need("cargo", (1, 89))
     env = {"CARGO_HOME": cargo_home(place),
            "CARGO_TARGET_DIR": place.path("target")}
-    place.copy("Cargo.toml", "src/main.rs")
+    place.copy("Cargo.toml", "src/common.rs", "src/depth.rs", "src/main.rs")
     place.fetch(cargo, "fetch", "--quiet", env=env,
                 key=place.text("Cargo.toml"))
     place.make(cargo, "build", "--quiet", "--offline", env=env)
-    return run_program([place.path("target", "debug", "behaviours")])
+    return run_program([place.path("target", "debug", "behaviours")],
+                       depth=True)
 
 
 if __name__ == "__main__":

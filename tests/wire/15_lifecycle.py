@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Signals, reload, pid file, detaching, processes that die."""
 
+import contextlib
 import os
 import re
 import signal
@@ -93,6 +94,32 @@ def stuck(env):
     server.stop()
     check(time.monotonic() - begun < 15 * SLOW, "took %.1f s",
           time.monotonic() - begun)
+
+
+@suite.scenario("who comes back at once does not meet what is leaving",
+                workers=(2, 4), reference=False)
+def stop_listening(env):
+    server = env.own_server()
+    clients = env.each(server=server)
+    with contextlib.ExitStack() as late:
+        for client in clients[1:]:
+            late.enter_context(Stopped(pid_of(server, client.worker)))
+        server.raise_signal(signal.SIGTERM)
+        clients[0].expect_eof()
+        # a worker that has not heard of the end yet must not take it
+        for address in server.address, server.socket_path:
+            try:
+                Client(address, info=False).abandon()
+            except ConnectionRefusedError:
+                continue
+            raise Failure("a connection to a natsd that leaves: %s" %
+                          (address,))
+    for client in clients[1:]:
+        client.expect_eof()
+    equal(server.wait_exit(), 0, "exit status")
+    server.nothing_left()
+    server.kill()
+    server.remove()
 
 
 @suite.scenario("stop in the middle of traffic", reference=False)

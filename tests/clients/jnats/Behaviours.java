@@ -2,67 +2,34 @@
 
 import io.nats.client.Connection;
 import io.nats.client.ConnectionListener.Events;
-import io.nats.client.Dispatcher;
-import io.nats.client.ErrorListener;
 import io.nats.client.Message;
-import io.nats.client.Nats;
-import io.nats.client.Options;
 import io.nats.client.Subscription;
 import io.nats.client.impl.Headers;
 import io.nats.client.impl.NatsMessage;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.CancellationException;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /** All behaviours with jnats: several connections, each publishing to all. */
-public final class Behaviours {
-	private static final int CONNECTIONS = 6;
-	private static final Duration TIMEOUT = Duration.ofSeconds(30);
-	private static final byte[] EMPTY = new byte[0];
-
+public final class Behaviours extends Basics {
 	private interface Behaviour {
 		void run() throws Exception;
 	}
 
 	private final String url;
+	private final List<Client> clients = new ArrayList<>();
 	private final List<Connection> conns = new ArrayList<>();
 	private final List<Subscription> subs = new ArrayList<>();
-	private final Semaphore reconnects = new Semaphore(0);
-	private final BufferedReader input =
-	    new BufferedReader(new InputStreamReader(System.in));
 	private boolean good = true;
 
 	private Behaviours(String url) {
 		this.url = url;
-	}
-
-	private static void check(boolean condition, String text) {
-		if (!condition)
-			throw new IllegalStateException(text);
-	}
-
-	private Connection connect() throws Exception {
-		return Nats.connect(new Options.Builder().server(url)
-		    .maxReconnects(-1).reconnectWait(Duration.ofMillis(50))
-		    .reconnectJitter(Duration.ofMillis(10))
-		    .errorListener(new ErrorListener() { })
-		    .connectionListener((nc, event) -> {
-			    if (event == Events.RESUBSCRIBED)
-				    reconnects.release();
-		    }).build());
 	}
 
 	/** The barrier: what went before it on any connection is in force. */
@@ -80,16 +47,6 @@ public final class Behaviours {
 	private void unsubscribe() {
 		subs.forEach(Subscription::unsubscribe);
 		subs.clear();
-	}
-
-	private static Message next(Subscription sub) throws Exception {
-		Message msg = sub.nextMessage(TIMEOUT);
-		check(msg != null, "no message");
-		return msg;
-	}
-
-	private static String text(Message msg) {
-		return new String(msg.getData());
 	}
 
 	private void publishNumbered(String subject, int count) {
@@ -208,20 +165,9 @@ public final class Behaviours {
 		}
 	}
 
-	/** A request is answered by "no responders", not by silence. */
 	private void nobody(String subject) throws Exception {
-		for (Connection nc : conns) {
-			try {
-				nc.request(subject, EMPTY).get(
-				    TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
-				check(false, "somebody answered");
-			} catch (CancellationException expected) {
-				// this is how the library reports it
-			} catch (ExecutionException error) {
-				check(error.getMessage().contains("503"),
-				    error.toString());
-			}
-		}
+		for (Client client : clients)
+			client.nobody(subject);
 	}
 
 	private void noResponders() throws Exception {
@@ -248,7 +194,7 @@ public final class Behaviours {
 	private void drain() throws Exception {
 		int count = 200;
 		AtomicInteger got = new AtomicInteger();
-		Connection nc = connect();
+		Connection nc = new Client(url).nc;
 		nc.createDispatcher(msg -> got.incrementAndGet())
 		    .subscribe("drained");
 		nc.flush(TIMEOUT);
@@ -262,15 +208,18 @@ public final class Behaviours {
 		nobody("drained");
 	}
 
+	private int resubscribed() {
+		return clients.stream().mapToInt(
+		    client -> client.count(Events.RESUBSCRIBED)).sum();
+	}
+
 	/** Has connections cut and sees that their subscriptions return. */
 	private void comeBack(String order) throws Exception {
 		subscribeAll("back");
-		reconnects.drainPermits();
-		System.out.println(order);
-		int cut = Integer.parseInt(input.readLine());
-		check(reconnects.tryAcquire(cut, TIMEOUT.toMillis(),
-		    TimeUnit.MILLISECONDS), "not all came back: " +
-		    reconnects.availablePermits() + " of " + cut);
+		int before = resubscribed();
+		int cut = Integer.parseInt(ask(order));
+		until("reconnects",
+		    () -> resubscribed() >= before + cut);
 		flush();
 		exchange("back", 10);
 	}
@@ -280,6 +229,7 @@ public final class Behaviours {
 			behaviour.run();
 			System.out.println("ok " + name);
 		} catch (Exception error) {
+			error.printStackTrace();
 			System.out.println("not ok " + name + " - " + error);
 			good = false;
 		}
@@ -288,7 +238,8 @@ public final class Behaviours {
 
 	private boolean all() throws Exception {
 		for (int i = 0; i < CONNECTIONS; i++)
-			conns.add(connect());
+			clients.add(new Client(url));
+		clients.forEach(client -> conns.add(client.nc));
 		attempt("publish-subscribe", this::publishSubscribe);
 		attempt("wildcards", this::wildcards);
 		attempt("queue-groups", this::queueGroups);
@@ -299,6 +250,18 @@ public final class Behaviours {
 		attempt("drain", this::drain);
 		attempt("worker-killed", () -> comeBack("kill"));
 		attempt("server-restarted", () -> comeBack("restart"));
+		Depth depth = new Depth(url);
+		attempt("connect-options", depth::connectOptions);
+		attempt("server-errors", depth::serverErrors);
+		attempt("max-payload", depth::maxPayload);
+		attempt("slow-consumer", depth::slowConsumer);
+		attempt("ping-timeout", depth::pingTimeout);
+		attempt("reconnect-buffered", depth::reconnectBuffered);
+		attempt("drain-under-load", depth::drainUnderLoad);
+		attempt("many-subscriptions", depth::manySubscriptions);
+		attempt("request-many", depth::requestMany);
+		attempt("services", depth::services);
+		attempt("async-info", depth::asyncInfo);
 		for (Connection nc : conns)
 			nc.close();
 		return good;

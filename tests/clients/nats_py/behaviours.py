@@ -3,53 +3,20 @@
 
 import asyncio
 import sys
+import traceback
 
-import nats
-from nats.errors import NoRespondersError
+import depth
+from common import (CONNECTIONS, TIMEOUT, ask, connect, flush, nobody,
+                    unsubscribe, until)
 
-CONNECTIONS = 6
-TIMEOUT = 30
-
+clients = []
 conns = []
-reconnects = asyncio.Queue()
-
-
-async def connect():
-    async def back():
-        reconnects.put_nowait(True)
-
-    async def ignore(_):
-        pass
-
-    return await nats.connect(sys.argv[1], max_reconnect_attempts=-1,
-                              reconnect_time_wait=0.05, reconnected_cb=back,
-                              error_cb=ignore)
-
-
-async def nobody(nc, subject):
-    try:
-        await nc.request(subject, b"", TIMEOUT)
-        assert False, f"somebody answers {subject}"
-    except NoRespondersError:
-        pass
-
-
-async def flush():
-    """The barrier: what went before it on any connection is in force.  (The
-    PING of this library's flush() overtakes what is buffered.)"""
-    for nc in conns:
-        await nobody(nc, "barrier")
 
 
 async def subscribe_all(subject):
     subs = [await nc.subscribe(subject) for nc in conns]
-    await flush()
+    await flush(conns)
     return subs
-
-
-async def unsubscribe(subs):
-    for sub in subs:
-        await sub.unsubscribe()
 
 
 async def exchange(subject, subs, count):
@@ -98,15 +65,15 @@ async def queue_groups():
         async def take(msg, number=number):
             got.put_nowait((number, msg.data))
         subs.append(await nc.subscribe("jobs", "group", take))
-    await flush()
+    await flush(conns)
     want = {b"%d %d" % (sender, n)
             for sender in range(CONNECTIONS) for n in range(50)}
     for sender, nc in enumerate(conns):
         for n in range(50):
             await nc.publish("jobs", b"%d %d" % (sender, n))
     seen = [await asyncio.wait_for(got.get(), TIMEOUT) for _ in want]
-    await flush()
-    await flush()
+    await flush(conns)
+    await flush(conns)
     assert got.empty(), "a message came twice"
     assert {data for _, data in seen} == want, "a message came twice"
     busy = {number for number, _ in seen}
@@ -120,7 +87,7 @@ async def request_reply():
 
     subs = [await nc.subscribe(f"service.{number}", cb=serve)
             for number, nc in enumerate(conns)]
-    await flush()
+    await flush(conns)
     for sender, nc in enumerate(conns):
         for number in range(CONNECTIONS):
             msg = await nc.request(f"service.{number}", b"from %d" % sender,
@@ -168,13 +135,13 @@ async def drain():
         await asyncio.sleep(0.0001)
         got.append(msg)
 
-    nc = await connect()
+    nc = (await connect()).nc
     await nc.subscribe("drained", cb=take)
     await nobody(nc, "barrier")
     for other in conns:
         for _ in range(200):
             await other.publish("drained")
-    await flush()
+    await flush(conns)
     await asyncio.wait_for(nc.drain(), TIMEOUT)
     assert nc.is_closed, "not closed"
     assert len(got) == CONNECTIONS * 200, f"{len(got)} messages"
@@ -184,12 +151,11 @@ async def drain():
 async def come_back(order):
     """Has connections cut and sees that their subscriptions return."""
     subs = await subscribe_all("back")
-    print(order)
-    line = await asyncio.get_running_loop().run_in_executor(
-        None, sys.stdin.readline)
-    for _ in range(int(line)):
-        await asyncio.wait_for(reconnects.get(), TIMEOUT)
-    await flush()
+    before = sum(client.reconnects for client in clients)
+    cut = int(await ask(order))
+    await until(lambda: sum(client.reconnects for client in clients)
+                >= before + cut, f"{cut} reconnects")
+    await flush(conns)
     await exchange("back", subs, 10)
     await unsubscribe(subs)
 
@@ -205,15 +171,18 @@ async def server_restarted():
 async def main():
     status = 0
     for _ in range(CONNECTIONS):
-        conns.append(await connect())
+        clients.append(await connect())
+        conns.append(clients[-1].nc)
     for behaviour in (publish_subscribe, wildcards, queue_groups,
                       request_reply, headers, no_responders, large_payload,
-                      drain, worker_killed, server_restarted):
+                      drain, worker_killed, server_restarted,
+                      *depth.BEHAVIOURS):
         name = behaviour.__name__.replace("_", "-")
         try:
             await behaviour()
             print("ok", name)
         except Exception as error:
+            traceback.print_exc(file=sys.stdout)
             print("not ok", name, "-", repr(error))
             status = 1
     for nc in conns:

@@ -3,72 +3,20 @@
 // All behaviours with @nats-io/transport-node: several connections, each
 // publishing to all.
 import assert from "node:assert/strict";
-import readline from "node:readline";
-import { headers, RequestError } from "@nats-io/nats-core";
-import { connect } from "@nats-io/transport-node";
+import { headers } from "@nats-io/nats-core";
+import {
+	ask, Client, connections, flush, hangUp, nobody, soon, take, timeout,
+	unsubscribe, until,
+} from "./common.mjs";
+import { depth } from "./depth.mjs";
 
-const connections = 6;
-const timeout = 30000;
-const input = readline.createInterface({ input: process.stdin })[
-	Symbol.asyncIterator]();
+const clients = [];
 const conns = [];
-let reconnects = 0;
-let noteReconnect = () => {};
-
-async function open() {
-	const nc = await connect({
-		servers: process.argv[2],
-		maxReconnectAttempts: -1,
-		reconnectTimeWait: 50,
-		reconnectJitter: 0,
-	});
-	(async () => {
-		for await (const event of nc.status()) {
-			if (event.type === "reconnect") {
-				reconnects++;
-				noteReconnect();
-			}
-		}
-	})();
-	return nc;
-}
-
-/* Fails unless the promise is settled in time. */
-function soon(promise, what) {
-	let timer;
-	const late = new Promise((_, reject) => {
-		timer = setTimeout(() => reject(new Error(`no ${what}`)),
-			timeout);
-	});
-	return Promise.race([promise, late]).finally(() =>
-		clearTimeout(timer));
-}
-
-/* The barrier: what went before it on any connection is in force. */
-function flush() {
-	return soon(Promise.all(conns.map((nc) => nc.flush())), "flush");
-}
 
 async function subscribeAll(subject) {
 	const subs = conns.map((nc) => nc.subscribe(subject));
-	await flush();
+	await flush(conns);
 	return subs;
-}
-
-/* The next messages of a subscription. */
-async function take(sub, count) {
-	const found = [];
-	const messages = sub[Symbol.asyncIterator]();
-	while (found.length < count) {
-		const { value } = await soon(messages.next(),
-			`message ${found.length} of ${count}`);
-		found.push(value);
-	}
-	return found;
-}
-
-function unsubscribe(subs) {
-	subs.forEach((sub) => sub.unsubscribe());
 }
 
 /*
@@ -129,14 +77,14 @@ async function queueGroups() {
 				done();
 		},
 	}));
-	await flush();
+	await flush(conns);
 	conns.forEach((nc, from) => {
 		for (let n = 0; n < count; n++)
 			nc.publish("jobs", `${from} ${n}`);
 	});
 	await soon(all, "end of the messages");
-	await flush();
-	await flush();
+	await flush(conns);
+	await flush(conns);
 	assert.equal(jobs.length, connections * count);
 	assert.equal(new Set(jobs).size, connections * count);
 	assert.equal(busy.size, connections, "members with messages");
@@ -149,7 +97,7 @@ async function requestReply() {
 			callback: (_, msg) =>
 				msg.respond(msg.string().toUpperCase()),
 		}));
-	await flush();
+	await flush(conns);
 	for (const [from, nc] of conns.entries()) {
 		for (let to = 0; to < connections; to++) {
 			const msg = await nc.request(`service.${to}`,
@@ -179,12 +127,9 @@ async function withHeaders() {
 	unsubscribe(subs);
 }
 
-async function nobody(subject) {
-	for (const nc of conns) {
-		await assert.rejects(nc.request(subject, "", { timeout }),
-			(error) => error instanceof RequestError &&
-				error.isNoResponders());
-	}
+async function noResponders() {
+	for (const nc of conns)
+		await nobody(nc, "nobody.there");
 }
 
 async function largePayload() {
@@ -205,7 +150,7 @@ async function largePayload() {
 
 async function drain() {
 	let got = 0;
-	const nc = await open();
+	const { nc } = await Client.open();
 	const sub = nc.subscribe("drained");
 	const reader = (async () => {
 		for await (const _ of sub)
@@ -216,28 +161,23 @@ async function drain() {
 		for (let n = 0; n < 200; n++)
 			other.publish("drained");
 	}
-	await flush();
+	await flush(conns);
 	await soon(nc.drain(), "end of the drain");
 	await soon(reader, "end of the subscription");
 	assert.ok(nc.isClosed());
 	assert.equal(got, connections * 200);
-	await nobody("drained");
+	await Promise.all(conns.map((nc) => nobody(nc, "drained")));
 }
 
 /* Has connections cut and sees that their subscriptions return. */
 async function comeBack(order) {
 	const subs = await subscribeAll("back");
-	reconnects = 0;
-	console.log(order);
-	const cut = Number((await input.next()).value);
-	await soon(new Promise((resolve) => {
-		noteReconnect = () => {
-			if (reconnects >= cut)
-				resolve();
-		};
-		noteReconnect();
-	}), `${cut} reconnects`);
-	await flush();
+	const reconnects = () => clients.filter((client, number) =>
+		client.count("reconnect") > before[number]).length;
+	const before = clients.map((client) => client.count("reconnect"));
+	const cut = Number(await ask(order));
+	await until(() => reconnects() >= cut, `${cut} reconnects`);
+	await flush(conns);
 	await exchange("back", subs, 10);
 	unsubscribe(subs);
 }
@@ -248,24 +188,26 @@ const behaviours = {
 	"queue-groups": queueGroups,
 	"request-reply": requestReply,
 	"headers": withHeaders,
-	"no-responders": () => nobody("nobody.there"),
+	"no-responders": noResponders,
 	"large-payload": largePayload,
 	"drain": drain,
 	"worker-killed": () => comeBack("kill"),
 	"server-restarted": () => comeBack("restart"),
 };
 
-for (let n = 0; n < connections; n++)
-	conns.push(await open());
-for (const [name, run] of Object.entries(behaviours)) {
+for (let n = 0; n < connections; n++) {
+	clients.push(await Client.open());
+	conns.push(clients[n].nc);
+}
+for (const [name, run] of Object.entries({ ...behaviours, ...depth })) {
 	try {
 		await run();
 		console.log(`ok ${name}`);
 	} catch (error) {
+		console.log(error);
 		console.log(`not ok ${name} - ${error}`);
 		process.exitCode = 1;
 	}
 }
 await Promise.all(conns.map((nc) => nc.close()));
-input.return();
-process.stdin.destroy();
+hangUp();

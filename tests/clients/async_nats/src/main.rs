@@ -3,67 +3,19 @@
 //! All behaviours with async-nats: several connections, each publishing to
 //! all.
 
-use async_nats::{Client, ConnectOptions, Error, Event, HeaderMap, Message};
-use async_nats::{RequestErrorKind, Subscriber};
+mod common;
+mod depth;
+
+use async_nats::{ConnectOptions, Event, HeaderMap, Subscriber};
 use bytes::Bytes;
+use common::{ask, ensure, flush, main_url, next, nobody, sync, until};
+use common::{Conn, Result, CONNECTIONS, TIMEOUT};
 use futures_util::StreamExt;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-const CONNECTIONS: usize = 6;
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often connections were made, and how often they should have been.
-static MADE: AtomicUsize = AtomicUsize::new(0);
-static DUE: AtomicUsize = AtomicUsize::new(0);
-
-type Result<T = ()> = std::result::Result<T, Error>;
-
-/// Leaves the function with this text unless the condition holds.
-macro_rules! ensure {
-    ($condition:expr, $($text:tt)+) => {
-        if !$condition {
-            return Err(format!($($text)+).into());
-        }
-    };
-}
-
-async fn connect() -> Result<Client> {
-    let url = std::env::args().nth(1).ok_or("no URL")?;
-    DUE.fetch_add(1, Ordering::SeqCst);
-    let client = ConnectOptions::new()
-        .request_timeout(Some(TIMEOUT))
-        .reconnect_delay_callback(|_| Duration::from_millis(50))
-        .event_callback(|event| async move {
-            if let Event::Connected = event {
-                MADE.fetch_add(1, Ordering::SeqCst);
-            }
-        })
-        .connect(url)
-        .await?;
-    Ok(client)
-}
-
-async fn nobody(client: &Client, subject: &str) -> Result {
-    match client.request(subject.to_string(), Bytes::new()).await {
-        Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
-        other => Err(format!("request to {subject}: {other:?}").into()),
-    }
-}
-
-/// The barrier: what went before it on any connection is in force.  (This
-/// library's flush() waits for no answer.)
-async fn flush(clients: &[Client]) -> Result {
-    for client in clients {
-        nobody(client, "barrier").await?;
-    }
-    Ok(())
-}
-
-async fn subscribe_all(clients: &[Client], subject: &str) -> Result<Vec<Subscriber>> {
+async fn subscribe_all(clients: &[Conn], subject: &str) -> Result<Vec<Subscriber>> {
     let mut subs = Vec::new();
     for client in clients {
         subs.push(client.subscribe(subject.to_string()).await?);
@@ -72,11 +24,7 @@ async fn subscribe_all(clients: &[Client], subject: &str) -> Result<Vec<Subscrib
     Ok(subs)
 }
 
-async fn next(sub: &mut Subscriber) -> Result<Message> {
-    Ok(timeout(TIMEOUT, sub.next()).await?.ok_or("end of messages")?)
-}
-
-async fn publish_numbered(clients: &[Client], subject: &str, count: usize) -> Result {
+async fn publish_numbered(clients: &[Conn], subject: &str, count: usize) -> Result {
     for (from, client) in clients.iter().enumerate() {
         for n in 0..count {
             let text = format!("{from} {n}");
@@ -88,7 +36,12 @@ async fn publish_numbered(clients: &[Client], subject: &str, count: usize) -> Re
 
 /// Each connection publishes; each subscription gets everything, what is from
 /// one publisher in order.
-async fn exchange(clients: &[Client], subject: &str, subs: &mut [Subscriber], count: usize) -> Result {
+async fn exchange(
+    clients: &[Conn],
+    subject: &str,
+    subs: &mut [Subscriber],
+    count: usize,
+) -> Result {
     publish_numbered(clients, subject, count).await?;
     for sub in subs {
         let mut following = [0; CONNECTIONS];
@@ -104,15 +57,14 @@ async fn exchange(clients: &[Client], subject: &str, subs: &mut [Subscriber], co
     Ok(())
 }
 
-async fn publish_subscribe(clients: &[Client]) -> Result {
+async fn publish_subscribe(clients: &[Conn]) -> Result {
     let mut subs = subscribe_all(clients, "all").await?;
     exchange(clients, "all", &mut subs, 100).await
 }
 
-async fn wildcards(clients: &[Client]) -> Result {
-    let published = [
-        "wild", "wild.a", "wild.a.c", "wild.b.c", "wild.a.b.c", "other.a.c", "wild.end.c",
-    ];
+async fn wildcards(clients: &[Conn]) -> Result {
+    let published =
+        ["wild", "wild.a", "wild.a.c", "wild.b.c", "wild.a.b.c", "other.a.c", "wild.end.c"];
     for (pattern, subjects) in [
         ("wild.*.c", vec!["wild.a.c", "wild.b.c", "wild.end.c"]),
         ("wild.>", vec!["wild.a", "wild.a.c", "wild.b.c", "wild.a.b.c", "wild.end.c"]),
@@ -131,7 +83,7 @@ async fn wildcards(clients: &[Client]) -> Result {
     Ok(())
 }
 
-async fn queue_groups(clients: &[Client]) -> Result {
+async fn queue_groups(clients: &[Conn]) -> Result {
     const COUNT: usize = 50;
     let (sender, mut jobs) = mpsc::unbounded_channel();
     let mut seen = HashSet::new();
@@ -161,10 +113,10 @@ async fn queue_groups(clients: &[Client]) -> Result {
     Ok(())
 }
 
-async fn request_reply(clients: &[Client]) -> Result {
+async fn request_reply(clients: &[Conn]) -> Result {
     for (to, client) in clients.iter().enumerate() {
         let mut sub = client.subscribe(format!("service.{to}")).await?;
-        let client = client.clone();
+        let client = (*client).clone();
         tokio::spawn(async move {
             while let Some(message) = sub.next().await {
                 let reply = message.payload.to_ascii_uppercase();
@@ -185,7 +137,7 @@ async fn request_reply(clients: &[Client]) -> Result {
     Ok(())
 }
 
-async fn headers(clients: &[Client]) -> Result {
+async fn headers(clients: &[Conn]) -> Result {
     let mut subs = subscribe_all(clients, "headed").await?;
     let mut want = HeaderMap::new();
     want.append("Colour", "red");
@@ -206,14 +158,14 @@ async fn headers(clients: &[Client]) -> Result {
     Ok(())
 }
 
-async fn no_responders(clients: &[Client]) -> Result {
+async fn no_responders(clients: &[Conn]) -> Result {
     for client in clients {
         nobody(client, "nobody.there").await?;
     }
     Ok(())
 }
 
-async fn large_payload(clients: &[Client]) -> Result {
+async fn large_payload(clients: &[Conn]) -> Result {
     let size = clients[0].server_info().max_payload;
     ensure!(size == 1 << 20, "max_payload is {size}");
     let data: Bytes = (0..size).map(|i| (i * 7 >> 3) as u8).collect();
@@ -229,11 +181,11 @@ async fn large_payload(clients: &[Client]) -> Result {
     Ok(())
 }
 
-async fn drain(clients: &[Client]) -> Result {
+async fn drain(clients: &[Conn]) -> Result {
     const COUNT: usize = 200;
-    let client = connect().await?;
+    let client = Conn::open(&main_url()?, ConnectOptions::new()).await?;
     let mut sub = client.subscribe("drained").await?;
-    flush(&[client.clone()]).await?;
+    sync(&client).await?;
     publish_numbered(clients, "drained", COUNT).await?;
     flush(clients).await?;
     client.drain().await?;
@@ -245,33 +197,20 @@ async fn drain(clients: &[Client]) -> Result {
     nobody(&clients[0], "drained").await
 }
 
-/// Waits until all connections were made that should have been.
-async fn connected() -> Result {
-    let due = DUE.load(Ordering::SeqCst);
-    let wait = async {
-        while MADE.load(Ordering::SeqCst) < due {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(TIMEOUT, wait).await?;
-    Ok(())
-}
-
 /// Has connections cut and sees that their subscriptions return.
-async fn come_back(clients: &[Client], order: &str) -> Result {
+async fn come_back(clients: &[Conn], order: &str) -> Result {
     let mut subs = subscribe_all(clients, "back").await?;
-    let mut line = String::new();
-    connected().await?;
-    println!("{order}");
-    std::io::stdin().read_line(&mut line)?;
-    DUE.fetch_add(line.trim().parse()?, Ordering::SeqCst);
-    connected().await?;
+    let connects = |client: &Conn| client.count(&Event::Connected);
+    until("first connects", || clients.iter().all(|client| connects(client) > 0)).await?;
+    let before: usize = clients.iter().map(connects).sum();
+    let cut: usize = ask(order)?.parse()?;
+    until("reconnects", || clients.iter().map(connects).sum::<usize>() >= before + cut).await?;
     flush(clients).await?;
     exchange(clients, "back", &mut subs, 10).await
 }
 
 /// Says how a behaviour went; whether it was good.
-fn report(name: &str, result: Result) -> bool {
+pub fn report(name: &str, result: Result) -> bool {
     match &result {
         Ok(()) => println!("ok {name}"),
         Err(error) => println!("not ok {name} - {error}"),
@@ -283,10 +222,10 @@ fn report(name: &str, result: Result) -> bool {
 async fn main() -> Result {
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
-        clients.push(connect().await?);
+        clients.push(Conn::open(&main_url()?, ConnectOptions::new()).await?);
     }
     let all = &clients[..];
-    let good = [
+    let mut good = vec![
         report("publish-subscribe", publish_subscribe(all).await),
         report("wildcards", wildcards(all).await),
         report("queue-groups", queue_groups(all).await),
@@ -298,6 +237,7 @@ async fn main() -> Result {
         report("worker-killed", come_back(all, "kill").await),
         report("server-restarted", come_back(all, "restart").await),
     ];
+    good.extend(depth::all().await);
     ensure!(!good.contains(&false), "something is not ok");
     Ok(())
 }
