@@ -186,6 +186,7 @@ EXTRA_DIST += \
 	%D%/clients/nats_py/requirements.txt \
 	%D%/clients/node/behaviours.mjs \
 	%D%/clients/node/package.json \
+	%D%/clients/proxy.py \
 	%D%/lib/natsdtest.py \
 	%D%/lib/shmpair.h \
 	%D%/lib/triechurn.h \

@@ -11,7 +11,28 @@ and does what the program asks for on its standard output:
   restart   stop the server and start it again on the same port
 
 The answer, a line on its standard input, is the number of connections that
-were cut.
+were cut.  These concern the main server.  For behaviours in depth a program
+has an extra one, with a proxy in front of it:
+
+  server CONF    start it with a configuration of CONFS; the answer is its
+                 address, that for IPv6 or -, its Unix-domain socket or -,
+                 and the address of the proxy.  "none" only stops it
+  reload CONF    give it another configuration
+  logged N TEXT  wait until its log has the text that many times; how many
+  hang           stop the process behind the program's first direct connection
+                 to it for good; how many connections that concerns
+  down, up       stop it; start it again on the same port
+  cut            close the connections through the proxy and refuse new ones;
+                 how many
+  heal           the proxy does again what proxies do
+  mute           the proxy throws away what clients send
+  stall          the proxy reads nothing more from the server for those that
+                 are connected now
+  say TEXT       send a line on each connection through the proxy, as if the
+                 client had
+
+A behaviour that a library cannot have is answered by "skip NAME - why"; the
+program has to be known for that.
 
 Environment, besides that of natsdtest:
   CLIENT_BUILD_DIR  where programs and packages go (default: build/clients)
@@ -36,12 +57,39 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
-from natsdtest import (BAD_LOG, SLOW, TIMEOUT, Failure, Server,  # noqa: E402
-                       check, equal, program, wait_for)
+from natsdtest import (  # noqa: E402
+    BAD_LOG, REFERENCE, SLOW, TIMEOUT, Failure, Server, alive, check, equal,
+    program, wait_for)
+from proxy import Proxy  # noqa: E402
 
 BEHAVIOURS = ("publish-subscribe", "wildcards", "queue-groups",
               "request-reply", "headers", "no-responders", "large-payload",
               "drain", "worker-killed", "server-restarted")
+
+DEPTH = ("connect-options", "server-errors", "max-payload", "slow-consumer",
+         "ping-timeout", "reconnect-buffered", "drain-under-load",
+         "many-subscriptions", "request-many", "services", "async-info")
+
+TRACE = {"trace": True, "max_traced_msg_len": 32}
+CONFS = {
+    "plain": {},
+    "trace": TRACE,
+    "user": {**TRACE, "authorization": {"user": "alice",
+                                        "password": "s3cr3t pass"}},
+    "user2": {**TRACE, "authorization": {"user": "alice",
+                                         "password": "other"}},
+    "token": {**TRACE, "authorization": {"token": "t0ken"}},
+    "noheaders": {**TRACE, "no_header_support": True},
+    "limits": {**TRACE, "max_connections": 3, "max_subscriptions": 5},
+    "small": {**TRACE, "max_payload": 1000},
+    "smaller": {**TRACE, "max_payload": 500},
+    "larger": {**TRACE, "max_payload": 5000},
+    "slow": {"max_pending": "1MB", "max_payload": "64KB",
+             "write_deadline": "2s"},
+    "pings": {**TRACE, "ping_interval": "500ms", "ping_max": 2},
+    "hang": {**TRACE, "watchdog": "2s"},
+    "subs": {"max_subscriptions": 10000},
+}
 
 CI = os.environ.get("CI") == "true"
 RUN_LIMIT = 180 * SLOW
@@ -304,10 +352,8 @@ class Broker(Server):
     """A natsd on a port that it has again after a restart."""
 
     def __init__(self, workers, conf=None):
-        conf = dict(conf or {})
         for tries in range(5):
             self.port = free_port()
-            conf["listen"] = ["127.0.0.1:%d" % self.port]
             try:
                 super().__init__(conf, workers, unix=False, deaths=True)
                 break
@@ -316,6 +362,15 @@ class Broker(Server):
                     raise
         self.url = "nats://127.0.0.1:%d" % self.port
         wait_for(self.all_serve, "every worker to take connections")
+
+    def listen(self):
+        return ["127.0.0.1:%d" % self.port]
+
+    def write_conf(self, conf):
+        """The same addresses, whatever else changes."""
+        listen = self.listen()
+        super().write_conf({**conf,
+                            "listen": listen[0] if REFERENCE else listen})
 
     def all_serve(self):
         try:
@@ -332,7 +387,8 @@ class Broker(Server):
                  if row[2] in mine and row[1] == self.port}
         ours = {row[2]: local[row[1]] for row in rows
                 if row[0] == self.port and row[1] in local}
-        pairs = [(ours[inode], worker) for worker in self.worker_pids()
+        workers = [self.pid] if REFERENCE else self.worker_pids()
+        pairs = [(ours[inode], worker) for worker in workers
                  for inode in sockets(worker) if inode in ours]
         return [worker for _, worker in sorted(pairs)]
 
@@ -341,12 +397,18 @@ class Broker(Server):
         are cut, and how many workers served it."""
         serving = self.serving(pid)
         check(serving, "the client has no connection")
-        os.kill(serving[0], signal.SIGKILL)
+        if REFERENCE:
+            self.restart()
+        else:
+            os.kill(serving[0], signal.SIGKILL)
         return serving.count(serving[0]), len(set(serving))
 
-    def restart(self):
+    def down(self):
         self.raise_signal(signal.SIGTERM)
-        equal(self.wait_exit(), 0, "exit status")
+        equal(self.wait_exit(), int(bool(REFERENCE)), "exit status")
+
+    def restart(self):
+        self.down()
         self.start()
 
     def finish(self):
@@ -356,12 +418,88 @@ class Broker(Server):
         check(not found, "in natsd's log:\n%s", log[-6000:])
 
 
+def has_ipv6():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+class Extra(Broker):
+    """One with all kinds of addresses and a proxy."""
+
+    def __init__(self, workers, conf):
+        self.ipv6 = not REFERENCE and has_ipv6()
+        self.hung = None
+        super().__init__(workers, CONFS[conf])
+        self.proxy = Proxy(free_port(), ("127.0.0.1", self.port))
+
+    def listen(self):
+        found = super().listen()
+        if self.ipv6:
+            found.append("[::1]:%d" % self.port)
+        return found + ["unix:" + self.socket_path]
+
+    def urls(self):
+        return " ".join((self.url,
+                         "nats://[::1]:%d" % self.port if self.ipv6 else "-",
+                         "-" if REFERENCE else self.socket_path,
+                         self.proxy.url))
+
+    def logged(self, count, text):
+        with contextlib.suppress(Failure):
+            wait_for(lambda: self.log().count(text) >= count, text)
+        return self.log().count(text)
+
+    def hang(self, client):
+        serving = self.serving(client)
+        check(serving, "the client has no connection")
+        os.kill(serving[0], signal.SIGSTOP)
+        self.hung = serving[0]
+        if REFERENCE:
+            threading.Timer(2, self.revive).start()
+        return serving.count(serving[0])
+
+    def revive(self):
+        """What natsd's watchdog does, for a server that has none."""
+        self.proc.kill()
+        self.proc.wait()
+        self.start()
+
+    def finish(self):
+        if self.hung and not REFERENCE:
+            wait_for(lambda: not alive(self.hung), "the watchdog")
+        self.proxy.cut()
+        super().finish()
+
+
+ORDERS = ("server", "reload", "logged", "hang", "down", "up", "cut", "heal",
+          "mute", "stall", "say")
+
+
+@contextlib.contextmanager
+def put_away(broker):
+    """Nothing of the broker is left afterwards; when something was wrong
+    its log tells more."""
+    try:
+        yield broker
+    except BaseException:
+        print("natsd's log:\n" + broker.log()[-4000:])
+        raise
+    finally:
+        broker.kill()
+        broker.remove()
+
+
 class Run:
     """One run of a client's program."""
 
     def __init__(self, command, broker, env):
         self.broker = broker
+        self.extra = None
         self.results = {}
+        self.skipped = set()
         self.proc = subprocess.Popen(
             command + [broker.url], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -374,12 +512,54 @@ class Run:
             self.lines.put(line.rstrip("\n"))
         self.lines.put(None)
 
-    def answer(self, number):
-        self.proc.stdin.write("%d\n" % number)
+    def answer(self, value):
+        self.proc.stdin.write("%s\n" % value)
         self.proc.stdin.flush()
+
+    def start_extra(self, conf):
+        self.stop_extra()
+        if conf == "none":
+            return "ok"
+        self.extra = Extra(self.broker.workers, conf)
+        return self.extra.urls()
+
+    def stop_extra(self):
+        extra, self.extra = self.extra, None
+        if extra:
+            with put_away(extra):
+                extra.finish()
+
+    def orders(self, word, rest):
+        """The answer to an order that concerns the extra server."""
+        extra = self.extra
+        if word == "server":
+            return self.start_extra(rest)
+        if word == "reload":
+            extra.reload(CONFS[rest])
+        elif word == "logged":
+            count, text = rest.split(" ", 1)
+            return extra.logged(int(count), text)
+        elif word == "hang":
+            return extra.hang(self.proc.pid)
+        elif word == "down":
+            extra.down()
+        elif word == "up":
+            extra.start()
+        elif word == "cut":
+            return extra.proxy.cut()
+        elif word == "heal":
+            extra.proxy.heal()
+        elif word == "mute":
+            extra.proxy.muted = True
+        elif word == "stall":
+            extra.proxy.stall()
+        elif word == "say":
+            extra.proxy.say(rest.encode() + b"\r\n")
+        return "ok"
 
     def do(self, line):
         broker = self.broker
+        word, _, rest = line.partition(" ")
         if line == "kill":
             cut, spread = broker.kill_worker(self.proc.pid)
             check(spread >= min(broker.workers, 2),
@@ -390,13 +570,20 @@ class Run:
                                "connections"))
             broker.restart()
             self.answer(cut)
+        elif word in ORDERS:
+            self.answer(self.orders(word, rest))
         else:
             print("  " + line, flush=True)
-            found = re.match(r"(not ok|ok) ([\w-]+)", line)
-            if found:
-                self.results[found.group(2)] = found.group(1) == "ok"
+            found = re.match(r"(not ok|ok|skip) ([\w-]+)", line)
+            if found and found.group(1) == "skip":
+                self.skipped.add(found.group(2))
+            elif found:
+                good = found.group(1) == "ok"
+                self.results[found.group(2)] = good
+                if not good and self.extra:
+                    print("its server's log:\n" + self.extra.log()[-4000:])
 
-    def to_end(self):
+    def to_end(self, names, may_skip):
         end = time.monotonic() + RUN_LIMIT
         try:
             while True:
@@ -412,7 +599,10 @@ class Run:
             with contextlib.suppress(OSError):
                 os.killpg(self.proc.pid, signal.SIGKILL)
             self.proc.wait()
-        for name in BEHAVIOURS:
+            self.stop_extra()
+        for name in names:
+            if name in self.skipped and name in may_skip:
+                continue
             check(name in self.results, "nothing said of %s", name)
             check(self.results[name], "%s is not ok", name)
         equal(status, 0, "exit status of the client")
@@ -436,19 +626,15 @@ def attempt(title, workers, function):
     return good
 
 
-def run_program(command, env=None):
-    """A function for main(): runs the program against a fresh broker."""
+def run_program(command, env=None, depth=False, may_skip=()):
+    """A function for main(): runs the program against a fresh broker.
+    depth: it has those behaviours too; may_skip: but not these."""
+    names = BEHAVIOURS + DEPTH if depth else BEHAVIOURS
+
     def one(workers):
-        broker = Broker(workers)
-        try:
-            Run(command, broker, env or {}).to_end()
+        with put_away(Broker(workers)) as broker:
+            Run(command, broker, env or {}).to_end(names, may_skip)
             broker.finish()
-        except BaseException:
-            print("natsd's log:\n" + broker.log()[-4000:])
-            raise
-        finally:
-            broker.kill()
-            broker.remove()
     return one
 
 
@@ -474,6 +660,8 @@ def main(title, name, build, workers=(1, 2, 4)):
         print("FAIL: %s cannot be built: %s" % (title, error))
         return 1
     print("# built in %.1f s" % (time.monotonic() - begun), flush=True)
+    if REFERENCE:
+        workers = workers[:1]
     results = [attempt(title, number, function) for number in workers]
     print("%s: %d passed, %d failed" % (title, results.count(True),
                                         results.count(False)))
