@@ -525,9 +525,10 @@ trace_connect(const struct worker *w, const struct client *c,
     const struct parse_op *op)
 {
 	char text[512];
+	size_t len;
 
-	(void)connect_redact(op->arg.p, op->arg.len, text, sizeof text);
-	trace_in(w, c, "CONNECT", "%s", text);
+	len = connect_redact(op->arg.p, op->arg.len, text, sizeof text);
+	trace_in(w, c, "CONNECT", "%.*s", (int)len, text);
 }
 
 static size_t

@@ -3,6 +3,7 @@
 """User and password, token, the time allowed; verbs before CONNECT."""
 
 import os
+import re
 import sys
 import time
 
@@ -152,6 +153,17 @@ def secrets(env):
     for word in ("hush-hush", "guess-me", "my-token", "my-jwt"):
         check(word not in server.log(), "%s is in the log:\n%s", word,
               server.log())
+
+
+@suite.scenario("a trace of CONNECT shows that and nothing else",
+                conf={"trace": True}, reference=False)
+def traced_connect(env):
+    for name in "x" * 900, "short", "longer than that", "":
+        env.client(b'CONNECT {"verbose":false,"name":"%s"}\r\n' %
+                   name.encode())
+        text = '{"verbose":false,"name":"%s"}' % name
+        env.server.wait_log(r"<<- \[CONNECT %s\]\n" %
+                            re.escape(text[:511]))
 
 
 @suite.scenario("no authentication: credentials are ignored", conf={})
