@@ -179,6 +179,7 @@ EXTRA_DIST += \
 	%D%/clients/jnats/Behaviours.java \
 	%D%/clients/jnats/pom.xml \
 	%D%/clients/libnats/behaviours.c \
+	%D%/clients/nats_go/depth.go \
 	%D%/clients/nats_go/go.mod \
 	%D%/clients/nats_go/go.sum \
 	%D%/clients/nats_go/main.go \

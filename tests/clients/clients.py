@@ -19,6 +19,7 @@ has an extra one, with a proxy in front of it:
                  and the address of the proxy.  "none" only stops it
   reload CONF    give it another configuration
   logged N TEXT  wait until its log has the text that many times; how many
+  infos          how many INFO lines the connection with most of them has got
   hang           stop the process behind the program's first direct connection
                  to it for good; how many connections that concerns
   down, up       stop it; start it again on the same port
@@ -37,6 +38,7 @@ program has to be known for that.
 Environment, besides that of natsdtest:
   CLIENT_BUILD_DIR  where programs and packages go (default: build/clients)
   CI                "true": a missing toolchain is a failure
+  BEHAVIOURS        only these, by programs that take names as arguments
 """
 
 import contextlib
@@ -92,6 +94,7 @@ CONFS = {
 }
 
 CI = os.environ.get("CI") == "true"
+ONLY = os.environ.get("BEHAVIOURS", "").split()
 RUN_LIMIT = 180 * SLOW
 BUILD_LIMIT = 1100
 
@@ -452,6 +455,10 @@ class Extra(Broker):
             wait_for(lambda: self.log().count(text) >= count, text)
         return self.log().count(text)
 
+    def infos(self):
+        got = re.findall(r" cid:(\d+) - ->> \[INFO ", self.log())
+        return max(map(got.count, got), default=0)
+
     def hang(self, client):
         serving = self.serving(client)
         check(serving, "the client has no connection")
@@ -474,8 +481,8 @@ class Extra(Broker):
         super().finish()
 
 
-ORDERS = ("server", "reload", "logged", "hang", "down", "up", "cut", "heal",
-          "mute", "stall", "say")
+ORDERS = ("server", "reload", "logged", "infos", "hang", "down", "up", "cut",
+          "heal", "mute", "stall", "say")
 
 
 @contextlib.contextmanager
@@ -498,10 +505,11 @@ class Run:
     def __init__(self, command, broker, env):
         self.broker = broker
         self.extra = None
+        self.begun = time.monotonic()
         self.results = {}
         self.skipped = set()
         self.proc = subprocess.Popen(
-            command + [broker.url], stdin=subprocess.PIPE,
+            command + [broker.url] + ONLY, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             bufsize=1, start_new_session=True, env=dict(os.environ, **env))
         self.lines = queue.Queue()
@@ -539,6 +547,8 @@ class Run:
         elif word == "logged":
             count, text = rest.split(" ", 1)
             return extra.logged(int(count), text)
+        elif word == "infos":
+            return extra.infos()
         elif word == "hang":
             return extra.hang(self.proc.pid)
         elif word == "down":
@@ -573,7 +583,10 @@ class Run:
         elif word in ORDERS:
             self.answer(self.orders(word, rest))
         else:
-            print("  " + line, flush=True)
+            took = time.monotonic() - self.begun
+            print("  %s%s" % (line, " (%.1f s)" % took if took >= 1 else ""),
+                  flush=True)
+            self.begun += took
             found = re.match(r"(not ok|ok|skip) ([\w-]+)", line)
             if found and found.group(1) == "skip":
                 self.skipped.add(found.group(2))
@@ -600,7 +613,7 @@ class Run:
                 os.killpg(self.proc.pid, signal.SIGKILL)
             self.proc.wait()
             self.stop_extra()
-        for name in names:
+        for name in ONLY or names:
             if name in self.skipped and name in may_skip:
                 continue
             check(name in self.results, "nothing said of %s", name)
