@@ -333,7 +333,7 @@ def sockets(pid):
     return found
 
 
-def tcp_table():
+def tcp_table(states=("01",)):
     """(local port, remote port, inode) of established connections"""
     rows = []
     for name in ("tcp", "tcp6"):
@@ -344,7 +344,7 @@ def tcp_table():
             continue
         for line in lines:
             words = line.split()
-            if words[3] == "01":
+            if words[3] in states:
                 rows.append((int(words[1].rsplit(":", 1)[1], 16),
                              int(words[2].rsplit(":", 1)[1], 16),
                              int(words[9])))
@@ -436,6 +436,7 @@ class Extra(Broker):
         self.ipv6 = not REFERENCE and has_ipv6()
         self.hung = None
         super().__init__(workers, CONFS[conf])
+        wait_for(self.idle, "the first connections to be closed")
         self.proxy = Proxy(free_port(), ("127.0.0.1", self.port))
 
     def listen(self):
@@ -443,6 +444,10 @@ class Extra(Broker):
         if self.ipv6:
             found.append("[::1]:%d" % self.port)
         return found + ["unix:" + self.socket_path]
+
+    def idle(self):
+        """Nobody is connected, or was and is not closed by the server."""
+        return not any(row[0] == self.port for row in tcp_table(("01", "08")))
 
     def urls(self):
         return " ".join((self.url,

@@ -35,6 +35,7 @@ class Link:
             raise
         for sock in self.client, self.server:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        proxy.links.add(self)
         for function in self.up, self.down:
             threading.Thread(target=self.carry, args=(function,),
                              daemon=True).start()
@@ -99,7 +100,7 @@ class Proxy:
             except OSError:
                 return
             with contextlib.suppress(OSError):
-                self.links.add(Link(self, client))
+                Link(self, client)
 
     def cut(self):
         """All connections; whoever comes again is refused."""
