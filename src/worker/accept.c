@@ -208,8 +208,12 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	score_add(&w->score->total_connections, 1);
 	log_debug("%s - Client connection created", client_name(w, c));
 	send_info(w, c);
-	if (!within_limit(w))
+	if (!within_limit(w)) {
+		/* In a packet of its own: libnats takes the first line of
+		 * a read for INFO and forgets the rest. */
+		client_flush(w, c);
 		client_error(w, c, PERR_MAX_CONNECTIONS, none, none);
+	}
 }
 
 /* ---- listening ------------------------------------------------------- */
