@@ -21,7 +21,8 @@ has an extra one, with a proxy in front of it:
   logged N TEXT  wait until its log has the text that many times; how many
   infos          how many INFO lines the connection with most of them has got
   hang           stop the process behind the program's first direct connection
-                 to it for good; how many connections that concerns
+                 to it, until the watchdog comes (3 s); how many connections
+                 that concerns
   down, up       stop it; start it again on the same port
   cut            close the connections through the proxy and refuse new ones;
                  how many
@@ -89,7 +90,7 @@ CONFS = {
     "slow": {"max_pending": "1MB", "max_payload": "64KB",
              "write_deadline": "2s"},
     "pings": {**TRACE, "ping_interval": "500ms", "ping_max": 2},
-    "hang": {**TRACE, "watchdog": "2s"},
+    "hang": {**TRACE, "watchdog": "3s"},
     "subs": {"max_subscriptions": 10000},
 }
 
@@ -480,8 +481,9 @@ class Extra(Broker):
         self.start()
 
     def finish(self):
-        if self.hung and not REFERENCE:
-            wait_for(lambda: not alive(self.hung), "the watchdog")
+        if self.hung and not REFERENCE and alive(self.hung):
+            os.kill(self.hung, signal.SIGKILL)
+            wait_for(lambda: not alive(self.hung), "the end")
         self.proxy.cut()
         super().finish()
 
