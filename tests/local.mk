@@ -189,6 +189,9 @@ EXTRA_DIST += \
 	%D%/clients/jnats/Depth.java \
 	%D%/clients/jnats/pom.xml \
 	%D%/clients/libnats/behaviours.c \
+	%D%/clients/libnats/behaviours.h \
+	%D%/clients/libnats/depth.c \
+	%D%/clients/nats_go/depth.go \
 	%D%/clients/nats_go/go.mod \
 	%D%/clients/nats_go/go.sum \
 	%D%/clients/nats_go/main.go \

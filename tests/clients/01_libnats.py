@@ -17,11 +17,11 @@ def build(place):
                           text=True)
     if done.returncode:
         raise Missing("there is no libnats")
-    place.copy("behaviours.c")
+    place.copy("behaviours.c", "behaviours.h", "depth.c")
     place.make(compiler, "-std=gnu11", "-O1", "-Wall", "-Wextra",
-               "-o", "behaviours", "behaviours.c", *done.stdout.split(),
-               "-lpthread")
-    return run_program([place.path("behaviours")])
+               "-D_GNU_SOURCE", "-o", "behaviours", "behaviours.c",
+               "depth.c", *done.stdout.split(), "-lpthread")
+    return run_program([place.path("behaviours")], depth=True)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from clients import main, need, run_program  # noqa: E402
 
 def build(place):
     go = need("go", (1, 26), "version", place.go())
-    place.copy("main.go", "go.mod", "go.sum")
+    place.copy("main.go", "depth.go", "go.mod", "go.sum")
     place.fetch(go, "mod", "download", env=place.go(),
                 key=place.text("go.mod"))
     place.make(go, "build", "-o", "behaviours", ".", env=place.go())
-    return run_program([place.path("behaviours")])
+    return run_program([place.path("behaviours")], depth=True)
 
 
 if __name__ == "__main__":

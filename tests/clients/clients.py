@@ -19,8 +19,10 @@ has an extra one, with a proxy in front of it:
                  and the address of the proxy.  "none" only stops it
   reload CONF    give it another configuration
   logged N TEXT  wait until its log has the text that many times; how many
+  infos          how many INFO lines the connection with most of them has got
   hang           stop the process behind the program's first direct connection
-                 to it for good; how many connections that concerns
+                 to it, until the watchdog comes (3 s); how many connections
+                 that concerns
   down, up       stop it; start it again on the same port
   cut            close the connections through the proxy and refuse new ones;
                  how many
@@ -37,6 +39,7 @@ program has to be known for that.
 Environment, besides that of natsdtest:
   CLIENT_BUILD_DIR  where programs and packages go (default: build/clients)
   CI                "true": a missing toolchain is a failure
+  BEHAVIOURS        only these, by programs that take names as arguments
 """
 
 import contextlib
@@ -87,11 +90,12 @@ CONFS = {
     "slow": {"max_pending": "1MB", "max_payload": "64KB",
              "write_deadline": "2s"},
     "pings": {**TRACE, "ping_interval": "500ms", "ping_max": 2},
-    "hang": {**TRACE, "watchdog": "2s"},
+    "hang": {**TRACE, "watchdog": "3s"},
     "subs": {"max_subscriptions": 10000},
 }
 
 CI = os.environ.get("CI") == "true"
+ONLY = os.environ.get("BEHAVIOURS", "").split()
 RUN_LIMIT = 180 * SLOW
 BUILD_LIMIT = 1100
 
@@ -457,6 +461,10 @@ class Extra(Broker):
             wait_for(lambda: self.log().count(text) >= count, text)
         return self.log().count(text)
 
+    def infos(self):
+        got = re.findall(r" cid:(\d+) - ->> \[INFO ", self.log())
+        return max(map(got.count, got), default=0)
+
     def hang(self, client):
         serving = self.serving(client)
         check(serving, "the client has no connection")
@@ -473,14 +481,15 @@ class Extra(Broker):
         self.start()
 
     def finish(self):
-        if self.hung and not REFERENCE:
-            wait_for(lambda: not alive(self.hung), "the watchdog")
+        if self.hung and not REFERENCE and alive(self.hung):
+            os.kill(self.hung, signal.SIGKILL)
+            wait_for(lambda: not alive(self.hung), "the end")
         self.proxy.cut()
         super().finish()
 
 
-ORDERS = ("server", "reload", "logged", "hang", "down", "up", "cut", "heal",
-          "mute", "stall", "say")
+ORDERS = ("server", "reload", "logged", "infos", "hang", "down", "up", "cut",
+          "heal", "mute", "stall", "say")
 
 
 @contextlib.contextmanager
@@ -503,10 +512,11 @@ class Run:
     def __init__(self, command, broker, env):
         self.broker = broker
         self.extra = None
+        self.begun = time.monotonic()
         self.results = {}
         self.skipped = set()
         self.proc = subprocess.Popen(
-            command + [broker.url], stdin=subprocess.PIPE,
+            command + [broker.url] + ONLY, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             bufsize=1, start_new_session=True, env=dict(os.environ, **env))
         self.lines = queue.Queue()
@@ -544,6 +554,8 @@ class Run:
         elif word == "logged":
             count, text = rest.split(" ", 1)
             return extra.logged(int(count), text)
+        elif word == "infos":
+            return extra.infos()
         elif word == "hang":
             return extra.hang(self.proc.pid)
         elif word == "down":
@@ -578,7 +590,10 @@ class Run:
         elif word in ORDERS:
             self.answer(self.orders(word, rest))
         else:
-            print("  " + line, flush=True)
+            took = time.monotonic() - self.begun
+            print("  %s%s" % (line, " (%.1f s)" % took if took >= 1 else ""),
+                  flush=True)
+            self.begun += took
             found = re.match(r"(not ok|ok|skip) ([\w-]+)", line)
             if found and found.group(1) == "skip":
                 self.skipped.add(found.group(2))
@@ -605,7 +620,7 @@ class Run:
                 os.killpg(self.proc.pid, signal.SIGKILL)
             self.proc.wait()
             self.stop_extra()
-        for name in names:
+        for name in ONLY or names:
             if name in self.skipped and name in may_skip:
                 continue
             check(name in self.results, "nothing said of %s", name)

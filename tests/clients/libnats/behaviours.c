@@ -14,30 +14,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "behaviours.h"
+
 enum {
-	CONNECTIONS = 6,
 	JOBS = 50,		/* messages from each to a queue group */
 	DRAINED = 200,		/* and to the connection that is drained */
-	LARGE = 1 << 20,
-	TIMEOUT_MS = 30000
+	LARGE = 1 << 20
 };
 
-/* Leaves a behaviour with the reason unless the library says NATS_OK. */
-#define TRY(call)                                                          \
-	do {                                                               \
-		natsStatus status_ = (call);                               \
-		if (status_ != NATS_OK)                                    \
-			return fail("%s: %s", #call,                       \
-			    natsStatus_GetText(status_));                  \
-	} while (0)
-
-static const char *url;
-static natsConnection *conns[CONNECTIONS];
+const char *url;
+natsConnection *conns[CONNECTIONS];
 static natsSubscription *subs[CONNECTIONS];
 static atomic_int reconnects;
 static char reason[500];
 
-static bool
+bool
 fail(const char *format, ...)
 {
 	va_list ap;
@@ -48,8 +39,7 @@ fail(const char *format, ...)
 	return false;
 }
 
-/* Waits until a counter that callbacks move has reached a value. */
-static bool
+bool
 reaches(atomic_int *counter, int value, const char *what)
 {
 	int waited_ms;
@@ -98,8 +88,7 @@ connect_to(natsConnection **nc, atomic_int *closed)
 	return s;
 }
 
-/* The barrier: what went before it on any connection is in force. */
-static bool
+bool
 flush(void)
 {
 	int i;
@@ -130,8 +119,7 @@ subscribe_all(const char *subject)
 	return flush();
 }
 
-/* The message's payload as text. */
-static const char *
+const char *
 text(natsMsg *msg)
 {
 	static char buf[100];
@@ -471,10 +459,7 @@ server_restarted(void)
 	return come_back("restart");
 }
 
-static const struct behaviour {
-	const char *name;
-	bool (*run)(void);
-} behaviours[] = {
+static const struct behaviour basic[] = {
 	{ "publish-subscribe", publish_subscribe },
 	{ "wildcards", wildcards },
 	{ "queue-groups", queue_groups },
@@ -485,15 +470,42 @@ static const struct behaviour {
 	{ "drain", drain },
 	{ "worker-killed", worker_killed },
 	{ "server-restarted", server_restarted },
+	{ NULL, NULL }
 };
+
+/* Runs those that are named, or all; whether all were good. */
+static bool
+run_all(const struct behaviour *b, char **names)
+{
+	bool good = true;
+	char **name;
+
+	for (; b->name != NULL; b++) {
+		for (name = names; *name != NULL; name++) {
+			if (strcmp(*name, b->name) == 0)
+				break;
+		}
+		if (*names != NULL && *name == NULL)
+			continue;
+		if (b->run())
+			printf("ok %s\n", b->name);
+		else {
+			printf("not ok %s - %s\n", b->name, reason);
+			good = false;
+		}
+		unsubscribe();
+		put_away();
+	}
+	return good;
+}
 
 int
 main(int argc, char **argv)
 {
-	int status = 0;
-	size_t i;
+	bool good;
+	int i;
 
-	if (argc != 2)
+	if (argc < 2)
 		return 2;
 	url = argv[1];
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -503,17 +515,10 @@ main(int argc, char **argv)
 			return 1;
 		}
 	}
-	for (i = 0; i < sizeof(behaviours) / sizeof(*behaviours); i++) {
-		if (behaviours[i].run())
-			printf("ok %s\n", behaviours[i].name);
-		else {
-			printf("not ok %s - %s\n", behaviours[i].name, reason);
-			status = 1;
-		}
-		unsubscribe();
-	}
+	good = run_all(basic, argv + 2);
+	good = run_all(depth, argv + 2) && good;
 	for (i = 0; i < CONNECTIONS; i++)
 		natsConnection_Destroy(conns[i]);
 	nats_Close();
-	return status;
+	return good ? 0 : 1;
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -372,7 +373,22 @@ func main() {
 		{"worker-killed", func() error { return comeBack("kill") }},
 		{"server-restarted",
 			func() error { return comeBack("restart") }},
+		{"connect-options", connectOptions},
+		{"server-errors", serverErrors},
+		{"max-payload", maxPayload},
+		{"slow-consumer", slowConsumer},
+		{"ping-timeout", pingTimeout},
+		{"reconnect-buffered", reconnectBuffered},
+		{"drain-under-load", drainUnderLoad},
+		{"many-subscriptions", manySubscriptions},
+		{"request-many", requestMany},
+		{"services", services},
+		{"async-info", asyncInfo},
 	} {
+		if only := os.Args[2:]; len(only) > 0 &&
+			!slices.Contains(only, behaviour.name) {
+			continue
+		}
 		if err := behaviour.run(); err != nil {
 			fmt.Printf("not ok %s - %v\n", behaviour.name, err)
 			status = 1
