@@ -93,7 +93,7 @@ SILENT = [
     b"HPUB a b c 1 1\r\n", b"HPUB a x 1\r\n", b"HPUB \r\n",
     b"SUB a\r\n", b"SUB a b c d\r\n", b"SUB \r\n", b"SUB  \t\r\n",
     b"UNSUB \r\n", b"UNSUB 1 2 3\r\n",
-    b"-ERR 'x'\r\n", b"INFO\r\n", b"INFO {\r\n",
+    b"-ERR 'x'\r\n", b"-ERR \r\n", b"INFO\r\n", b"INFO {\r\n",
     b"CONNECT\r\n", b"CONNECT \r\n", b"CONNECT {\r\n", b"CONNECT {]\r\n",
     b"CONNECT {\"a\":}\r\n", b"CONNECT {\"verbose\":tru}\r\n",
     b"CONNECT {\"verbose\":1}\r\n", b"CONNECT {\"name\":\"\\u12\"}\r\n",
