@@ -90,6 +90,7 @@ class Generator:
         self.requests = rng.random() < 0.35
         self.verbose = rng.choice([0, 0, 0.3, 1])
         self.depth = rng.choice([1, 2, 2, 3])
+        self.dense = rng.random() < 0.08  # in subscriptions
         odd = rng.random() < 0.35
         self.alphabet = rng.sample(TOKENS if odd else TOKENS[:3],
                                    rng.choice([1, 2, 2, 3]))
@@ -112,6 +113,8 @@ class Generator:
         """One that is published to."""
         if self.chance(0.04):
             return self.pick(RESERVED)
+        if self.requests and self.chance(0.3):
+            return b"nobody"
         words = [self.pick(self.alphabet)
                  for _ in range(self.rng.randint(1, self.depth))]
         if self.chance(0.06):
@@ -159,16 +162,17 @@ class Generator:
             text += b"-" * self.rng.choice([4000, 9000, 17000, 40000])
         elif kind < 0.321:
             text += b"+" * self.rng.choice([70000, 300000, 1048576])
-        if len(text) > most:
-            text = text[:most] if not self.chance(self.rude) else \
-                text[:most + 1]
+        if len(text) > most and not self.chance(self.rude / 2 + 0.02):
+            text = text[:most]
         return text
 
     # commands
 
     def sub(self, speaker):
         kind = self.rng.random()
-        if self.requests and kind < 0.25:
+        if self.dense and kind < 0.5:
+            return self.many_subs()
+        if self.requests and kind < 0.35:
             return b"SUB %s i%d\r\n" % (
                 self.pick([b"in.>", b"in.*", b"in.1", b"in.2"]),
                 self.rng.randint(1, 3))
@@ -183,6 +187,27 @@ class Generator:
         group = self.pick(self.groups)
         return b"SUB %s %s %s%d\r\n" % (self.pattern(), group, group,
                                         self.rng.randint(1, 3))
+
+    def many_subs(self):
+        """More than the references that a message takes to another worker;
+        none of them gets a max."""
+        made = b""
+        for number in range(self.rng.randint(4, 40)):
+            group = b"m%d " % self.rng.randint(1, 9) \
+                if self.chance(0.3) else b""
+            made += b"SUB %s %s%s%d\r\n" % (
+                self.pattern(), group, group.strip() or b"many", number)
+        return made
+
+    def burst(self, speaker):
+        """Messages with one control line, which go as one."""
+        line = b"PUB %s %d\r\n" % (self.subject(), 8)
+        made = b""
+        for _ in range(self.rng.choice([2, 3, 5, 20, 60])):
+            speaker.serial += 1
+            made += line + speaker.name.encode() + b"%06d." % \
+                speaker.serial + b"\r\n"
+        return made
 
     def unsub(self, speaker):
         most = self.pick([b"", b" 1", b" 2", b" 3", b" 0", b" x", b" 10",
@@ -243,7 +268,8 @@ class Generator:
         if auth and self.chance(0.08):
             auth = self.pick(["", ',"user":"u","pass":"x"', ',"user":"s3cr3t"',
                               ',"pass":"p"', ',"auth_token":"S3cr3t"'])
-        headers = self.limits.headers and self.chance(0.6)
+        headers = self.limits.headers and \
+            self.chance(0.9 if self.requests else 0.6)
         flags = [("verbose", self.chance(self.verbose)),
                  ("pedantic", self.chance(0.2)), ("echo", self.chance(0.8)),
                  ("headers", headers),
@@ -264,13 +290,18 @@ class Generator:
         if not speaker.connected:
             speaker.connected = True
             if self.chance(0.9):
-                return self.connect(speaker)
+                made = self.connect(speaker)
+                if self.requests and self.chance(0.6):
+                    made += self.sub(speaker)
+                return made
         if kind < 0.27:
             made = self.sub(speaker)
         elif kind < 0.37:
             made = self.unsub(speaker)
-        elif kind < 0.68:
+        elif kind < 0.65:
             made = self.pub(speaker)
+        elif kind < 0.69:
+            return self.burst(speaker)
         elif kind < 0.86:
             made = self.hpub(speaker) \
                 if speaker.grammar.headers() or self.chance(self.rude / 4) \

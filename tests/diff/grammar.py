@@ -111,6 +111,7 @@ class Grammar:
         self.requests = set()  # (subject, reply) of what was published
         self.used = set()  # entries of the table
         self.warned = False  # of a publish that is not whole yet
+        self.unclear = False  # what nats-server is to be told
 
     @property
     def ready(self):
@@ -297,6 +298,8 @@ class Grammar:
         if subject is not None:
             self.note("D04")
             words = [subject] + words[1:]
+            if len(b" ".join(words)) > self.limits.line:
+                self.unclear = True
         if bare:
             self.note("D12")
         if subject is None and not bare:

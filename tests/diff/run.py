@@ -125,9 +125,7 @@ class Runner:
 
     def plan(self, case):
         plan = Plan(case.session)
-        if plan.unstable or plan.racy:
-            return None
-        return plan
+        return plan if plan.comparable else None
 
     def check(self, case, workers, keep=True):
         """Play it; what is wrong."""

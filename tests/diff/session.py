@@ -23,13 +23,16 @@ CONFIGS = {
     "user": {"authorization": dict(AUTH, user="u", password="p")},
     "token": {"authorization": dict(AUTH, token="s3cr3t")},
     "payload": {"max_payload": 16},
-    "line": {"max_control_line": 64},
+    "line": {"max_control_line": 150},
     "subs": {"max_subscriptions": 2},
     "tokens": {"max_subscription_tokens": 3},
     "headers": {"no_header_support": True},
     "connections": {"max_connections": 3},
-    "small": {"max_payload": 40, "max_control_line": 80,
+    "small": {"max_payload": 40, "max_control_line": 160,
               "max_subscriptions": 4, "max_subscription_tokens": 4},
+    # Of the test vectors.
+    "K5": {"max_control_line": 64},
+    "K7": {"max_connections": 2},
 }
 
 
@@ -116,6 +119,7 @@ class Plan:
         self.grammars = {}
         self.steps = []
         self.racy = False  # an error comes at a moment that is left open
+        self.unclear = False
         self.others = {}  # by connection: who has spoken since it has
         ended = set()
         for conn, pieces in session.steps:
@@ -151,6 +155,7 @@ class Plan:
         data = b"".join(pieces)
         step.theirs = grammar.feed(data)
         self.racy = self.racy or bool(grammar.rest) and grammar.warned
+        self.unclear = self.unclear or grammar.unclear
         if not grammar.closed and grammar.authorized:
             # Where its last command begins, if that is in this step.
             at = len(data) - len(grammar.rest)
@@ -185,6 +190,12 @@ class Plan:
                 self.members.setdefault(label, set()).add((conn, sid))
         self.spread = {label for label, members in self.members.items()
                        if len({conn for conn, _ in members}) > 1}
+
+    @property
+    def comparable(self):
+        """Whether both must answer the same."""
+        return not (self.unstable or self.unclear or
+                    (self.racy and len(self.grammars) > 1))
 
     @property
     def unstable(self):
