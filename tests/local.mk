@@ -121,6 +121,7 @@ check_PROGRAMS += %D%/proc/natsd_crash
 %C%_proc_trie_model_LDADD = $(crash_libs)
 
 process_tests = \
+	%D%/diff/run.py \
 	%D%/clients/01_libnats.py \
 	%D%/clients/02_natscli.py \
 	%D%/clients/03_nats_go.py \
@@ -152,7 +153,8 @@ process_tests = \
 	%D%/wire/21_kill.py \
 	%D%/wire/22_full.py \
 	%D%/wire/23_many.py \
-	%D%/wire/24_review.py
+	%D%/wire/24_review.py \
+	%D%/wire/26_scenarios.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -186,6 +188,16 @@ EXTRA_DIST += \
 	%D%/clients/nats_py/requirements.txt \
 	%D%/clients/node/behaviours.mjs \
 	%D%/clients/node/package.json \
+	%D%/diff/DIFFERENCES \
+	%D%/diff/allowed.py \
+	%D%/diff/compare.py \
+	%D%/diff/generate.py \
+	%D%/diff/grammar.py \
+	%D%/diff/play.py \
+	%D%/diff/run.py \
+	%D%/diff/session.py \
+	%D%/diff/sessions.py \
+	%D%/diff/shrink.py \
 	%D%/lib/natsdtest.py \
 	%D%/lib/shmpair.h \
 	%D%/lib/triechurn.h \
@@ -220,7 +232,8 @@ EXTRA_DIST += \
 	%D%/wire/21_kill.py \
 	%D%/wire/22_full.py \
 	%D%/wire/23_many.py \
-	%D%/wire/24_review.py
+	%D%/wire/24_review.py \
+	%D%/wire/26_scenarios.py
 
 # What the client tests have built or fetched; some of it is read-only.
 clean-local:

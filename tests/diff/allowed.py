@@ -15,7 +15,7 @@ import re
 
 NEWLINES = b"\r\n"
 SILENT = b"CONNECT x\r\n"  # nats-server closes without a word
-UNKNOWN = b"Z"  # Unknown Protocol Operation, at once
+UNKNOWN = b"CZ"  # Unknown Protocol Operation, with or without credentials
 
 TABLE = {}
 
@@ -71,6 +71,12 @@ Difference(
 STATUS = b"NATS/1.0 503\r\n\r\n"
 STATUS_SUBJECT = re.compile(rb"NATS/1\.0 503\r\nNats-Subject: ([^ \t\r\n]+)"
                             rb"\r\n\r\n", re.S)
+
+
+def status(header, payload):
+    """Whether it is nats-server's 503, of any version."""
+    return not payload and (header == STATUS or
+                            STATUS_SUBJECT.fullmatch(header) is not None)
 
 
 def status_subject(header, payload):
@@ -130,11 +136,16 @@ Difference(
 
 TWICE = ("-ERR", b"'Invalid Publish Subject'")
 
+# Errors that do not close a connection.
+OPEN_ERRORS = (b"'Invalid Subject'", b"'Invalid Publish Subject'",
+               b"'Permissions Violation", b"'maximum subscriptions exceeded'")
+
 Difference(
-    "D19", "the error arrives",
-    "After an error the connection is closed while input may be unread: the "
-    "reset can overtake the -ERR.",
-    "natsd shuts down its side, then reads and discards for a while.",
+    "D18", "the error arrives",
+    "After an error the connection is closed at once: if input is unread, by "
+    "a reset, which can overtake the -ERR.",
+    "natsd shuts down its side, then reads and discards for a while, so that "
+    "end of file follows the error.",
     "Who causes an error should be able to read it.", output=True)
 
 
@@ -194,7 +205,7 @@ Difference(
 
 def too_long(limit):
     """A line that is too long for every server."""
-    return b"SUB " + b"x" * (limit + 1) + NEWLINES
+    return b"CONNECT " + b"x" * (limit + 1) + NEWLINES
 
 
 def line_too_long(arg, limit, ignored):

@@ -29,6 +29,10 @@ class Stream:
         self.wrong = []
         self.windows()
         if theirs:
+            # nats-server 2.12 and later, behind the first PONG.
+            self.events = [event for event in self.events
+                           if not (event[0].startswith("INFO ") and
+                                   '"connect_info":true' in event[0])]
             self.drop_hidden()
             self.events = [self.as_ours(event) for event in self.events]
         else:
@@ -67,8 +71,8 @@ class Stream:
         _, subject, sid, reply, header, payload, sizes = event
         if not all(allowed.canonical(size) for size in sizes):
             self.note("D05")
-        if header == allowed.STATUS and not payload and reply is None and \
-                self.answers(subject):
+        if header and reply is None and self.answers(subject) and \
+                allowed.status(header, payload):
             return "503", subject, reply
         return "MSG", subject, sid, reply, header, payload
 
@@ -195,13 +199,19 @@ def once(theirs, ours, note):
     return made
 
 
-def lost_error(theirs, ours, end, note):
-    """Their reset may have overtaken their error."""
-    if end == "reset" and ours[:-1] == theirs and ours and \
-            ours[-1][0] == "-ERR":
-        note("D19")
-        return ours
-    return theirs
+def compare_ends(theirs, ours, last, note):
+    """How the two connections ended; what is wrong, or ""."""
+    error = last is not None and last[0] == "-ERR" and \
+        not last[1].startswith(allowed.OPEN_ERRORS)
+    if error and ours == "reset":
+        return "a reset behind the error"
+    if error and theirs == "reset":
+        note("D18")
+    # Both may reset after a silent end, if there was more to read.
+    same = {"reset": "eof"}
+    if same.get(ours, ours) != same.get(theirs, theirs):
+        return "ends by %s, expected %s" % (ours, theirs)
+    return ""
 
 
 class Outcome:
@@ -239,7 +249,6 @@ class Outcome:
     def streams(self, conn, streams):
         theirs, ours = [stream.ordered() for stream in streams]
         theirs = once(theirs, ours, self.used.add)
-        theirs = lost_error(theirs, ours, streams[0].end, self.used.add)
         if theirs != ours:
             at = 0
             while at < min(len(theirs), len(ours)) and \
@@ -248,10 +257,10 @@ class Outcome:
             self.wrong.append(
                 "%s, event %d:\n      nats-server %s\n      natsd       %s" %
                 (conn, at, show(theirs[at:]), show(ours[at:])))
-        ends = [stream.end.replace("reset", "eof") for stream in streams]
-        if ends[0] != ends[1]:
-            self.wrong.append("%s ends %s, expected %s" % (
-                conn, ends[1], ends[0]))
+        bad = compare_ends(streams[0].end, streams[1].end,
+                           ours[-1] if ours else None, self.used.add)
+        if bad:
+            self.wrong.append("%s %s" % (conn, bad))
 
 
 def show(events, most=600):

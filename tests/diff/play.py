@@ -358,7 +358,7 @@ class Run:
             self.side.settle([wire.worker])
         if wire.eof:
             return
-        if step.action is None:
+        if step.action is None and not (step.closed and not step.pieces):
             data = step.pieces if self.ours else [step.theirs]
             wire.send([piece for piece in data if piece])
         elif step.action == "close":

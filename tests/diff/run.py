@@ -183,12 +183,15 @@ def show(verdict):
         verdict.case.name, verdict.workers, verdict.text))
     for line in verdict.wrong:
         print("    " + line)
-    print("    run.py --seed N --workers %d" % verdict.workers
-          if False else "", end="")
+    if verdict.case.name.startswith("seed "):
+        print("  again: tests/diff/run.py --%s --workers %d" % (
+            verdict.case.name, verdict.workers))
     sys.stdout.flush()
 
 
 def cases_of(args, job):
+    if args.k:
+        return [case for case in fixed_cases() if args.k in case.name]
     if args.seed is not None:
         return [seeded_case(seed) for seed in args.seed]
     cases = fixed_cases() if not args.no_fixed else []
@@ -264,6 +267,7 @@ def options():
     add("--sessions", type=int, default=300, help="how many generated ones")
     add("--first", type=int, default=0, help="seed of the first one")
     add("--seed", type=int, action="append", help="these alone")
+    add("-k", metavar="WORD", help="fixed sessions with this in their name")
     add("--workers", default="1,2,4", help="numbers of workers")
     add("--jobs", type=int, default=2, help="processes at a time")
     add("--most", type=int, default=5, help="failures before giving up")
@@ -277,7 +281,7 @@ def options():
         help="print the table of differences")
     args = parser.parse_args()
     args.workers = [int(number) for number in args.workers.split(",")]
-    if args.seed is not None:
+    if args.seed is not None or args.k:
         args.jobs = 1
     return args
 
@@ -300,6 +304,10 @@ def main():
             print(case.session.literal())
             print("  places %r, unix %r" % (case.places, case.unix))
         return 0
+    with open(os.path.join(HERE, "DIFFERENCES")) as file:
+        if file.read() != allowed.text():
+            print("DIFFERENCES is not what run.py --differences prints")
+            return 1
     missing = "natsd (set NATSD)" if program("") is None else \
         "nats-server" if not find_reference(args) else ""
     if missing:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sessions, as they are written down, and what they mean.
 
-    Session("small", ("A", b"SUB a 1\\r\\n"), ("B", b"PUB a 1\\r\\n", b"x\\r\\n"),
+    Session("small",
+            ("A", b"SUB a 1\\r\\n"),
+            ("B", b"PUB a 1\\r\\n", b"x\\r\\n"),
             ("B", CLOSE))
 
 A session has a configuration and steps.  A step is what one connection sends,
@@ -117,6 +119,7 @@ class Plan:
         conf = CONFIGS[session.config]
         self.limits = limits or Limits(conf)
         self.grammars = {}
+        self.most = conf.get("max_connections")
         self.steps = []
         self.racy = False  # an error comes at a moment that is left open
         self.unclear = False
@@ -129,12 +132,20 @@ class Plan:
             if grammar is None:
                 grammar = self.grammars[conn] = Grammar(self.limits)
                 self.others[conn] = set()
+                self.admit(grammar, ended)
             elif grammar.closed:
                 continue
             self.add(conn, grammar, pieces)
             if pieces[0] == CLOSE:
                 ended.add(conn)
         self.label_queues()
+
+    def admit(self, new, ended):
+        """Whether there is room for one more connection."""
+        held = [conn for conn, grammar in self.grammars.items()
+                if conn not in ended and not grammar.closed]
+        if self.most and len(held) > self.most:
+            new.close("maximum connections exceeded")
 
     def add(self, conn, grammar, pieces):
         action = pieces[0] if isinstance(pieces[0], str) else None
@@ -143,7 +154,9 @@ class Plan:
             if other != conn:
                 self.others[other].add(conn)
         self.others[conn] = set()
-        if action is None:
+        if grammar.closed:
+            pass  # there was no room for it
+        elif action is None:
             self.fill(step, grammar, pieces)
         elif action == CLOSE and grammar.rest:
             step.theirs = grammar.rest

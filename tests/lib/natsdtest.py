@@ -362,6 +362,15 @@ class Client:
 
     barrier = expect_nothing
 
+    def quiet_until(self, end):
+        """Whether nothing comes before that moment (time.monotonic())."""
+        try:
+            while not self.buf and self.fill(end):
+                pass
+        except socket.timeout:
+            return True
+        return False
+
     def expect_eof(self, timeout=None):
         """End of file (or reset) and not a byte before it."""
         rest = self.until_eof(timeout)
