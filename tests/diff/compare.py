@@ -181,6 +181,14 @@ def sort_messages(group, mixed):
     return made + sorted(same, key=sort_key)
 
 
+def run_of(events, at):
+    """How many of the error that may be doubled follow each other there."""
+    end = at
+    while end < len(events) and events[end] == allowed.TWICE:
+        end += 1
+    return end - at
+
+
 def once(theirs, ours, note):
     """Take doubled errors out of theirs, where ours has one."""
     if theirs == ours or allowed.TWICE not in theirs:
@@ -188,14 +196,14 @@ def once(theirs, ours, note):
     made = []
     at = 0
     while at < len(theirs):
-        event = theirs[at]
-        at += 1
-        made.append(event)
-        if event == allowed.TWICE and at < len(theirs) and \
-                theirs[at] == event and \
-                ours[:len(made) + 1] != made + [event]:
+        count = run_of(theirs, at)
+        want = run_of(ours, len(made))
+        if want < count <= 2 * want:
             note("D06")
-            at += 1
+            made += [allowed.TWICE] * want
+        else:
+            made += theirs[at:at + max(count, 1)]
+        at += max(count, 1)
     return made
 
 

@@ -7,7 +7,8 @@ from grammar import Grammar, Limits
 from session import CLOSE, CONFIGS, OPEN, Session
 
 WEIGHTS = {"plain": 66, "user": 4, "token": 2, "payload": 3, "line": 6,
-           "subs": 4, "tokens": 3, "headers": 3, "connections": 1, "small": 8}
+           "subs": 4, "tokens": 3, "headers": 3, "connections": 1, "small": 8,
+           "rings": 10}
 
 TOKENS = [b"a", b"b", b"foo", b"A", b"x1", b"\xc3\xa9", b"\xff", b"a*",
           b">b", b"**", b"b>r", b"\x00", b"\x0b", b"\"", b"\\", b"'",
@@ -156,6 +157,9 @@ class Generator:
         elif kind < 0.2:
             text += self.pick([b"\r\n", b"\x00\xff", b"PING\r\n", b"\r",
                                b"\n", b"MSG a 1 1\r\nx\r\n", b"\r\nPONG\r\n"])
+        elif kind < 0.23 and self.config == "rings":
+            text += b"#" * self.rng.choice([20000, 33000, 40000, 66000,
+                                            140000, 300000])
         elif kind < 0.3:
             text += b"." * self.rng.randint(0, 600)
         elif kind < 0.32:

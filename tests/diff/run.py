@@ -15,8 +15,10 @@ natsd is $NATSD (or build/natsd), nats-server that of --reference or of Debian.
 """
 
 import argparse
+import ast
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -105,6 +107,12 @@ class Bench:
                 except BaseException:
                     side.kill()
                     raise
+
+
+    def kill(self):
+        for side in self.sides.values():
+            side.kill()
+        self.sides = {}
 
 
 class Verdict:
@@ -217,15 +225,29 @@ def work(args, job):
                     show(verdict)
                     if failed >= args.most:
                         print("too many failures", flush=True)
+                        runner.bench.stop()
                         return failed, runner.counts, runner.used
             took = time.monotonic() - begun
             print("job %d: %d sessions, %d worker%s, %.0f s" % (
                 job, len(cases), workers, "" if workers == 1 else "s", took),
                 flush=True)
             runner.bench.stop(keep=(0,))
-    finally:
-        runner.bench.stop()
+    except BaseException:
+        runner.bench.kill()
+        raise
+    runner.bench.stop()
     return failed, runner.counts, runner.used
+
+
+children = []
+
+
+def on_term(*_):
+    """The servers must not stay behind."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for pid in children:
+        os.kill(pid, signal.SIGTERM)
+    sys.exit(1)
 
 
 def spawn(args, job):
@@ -235,8 +257,10 @@ def spawn(args, job):
     pid = os.fork()
     if pid:
         os.close(write)
+        children.append(pid)
         return pid, read
     status = 1
+    children.clear()
     try:
         os.close(read)
         failed, counts, used = work(args, job)
@@ -250,11 +274,10 @@ def spawn(args, job):
 
 
 def collect(pid, read):
-    import ast
-    text = b""
     with os.fdopen(read, "rb") as pipe:
         text = pipe.read()
     os.waitpid(pid, 0)
+    children.remove(pid)
     if not text:
         return 1, {}, {}
     return ast.literal_eval(text.decode())
@@ -313,6 +336,7 @@ def main():
     if missing:
         print("%s is missing" % missing)
         return 1 if os.environ.get("CI") == "true" else 77
+    signal.signal(signal.SIGTERM, on_term)
     begun = time.monotonic()
     if args.jobs == 1:
         results = [work(args, 0)]

@@ -32,6 +32,8 @@ CONFIGS = {
     "connections": {"max_connections": 3},
     "small": {"max_payload": 40, "max_control_line": 160,
               "max_subscriptions": 4, "max_subscription_tokens": 4},
+    # The least room between natsd's workers: messages wait, or go in pieces.
+    "rings": {"ring_memory": "3MB"},
     # Of the test vectors.
     "K5": {"max_control_line": 64},
     "K7": {"max_connections": 2},
