@@ -135,6 +135,26 @@ def trailers(env):
         others.fine()
 
 
+@suite.scenario("what is queued arrives before the end", pairs=True)
+def queued(env):
+    subject = env.subj()
+    block = b"y" * 60000
+    for last, answer in ((b"HPUB x\r\n", b""), (b"CONNECT {\r\n", b""),
+                         (b"PUB a x\r\n", b""), (b"-ERR 'x'\r\n", b""),
+                         (b"Z", UNKNOWN)):
+        lazy = env.client(C0, rcvbuf=16384)
+        publisher = env.near(lazy)
+        lazy.sub(subject + b" 1")
+        # More than the kernel takes from natsd while nobody reads.
+        publisher.send(pub(subject, block) * 100)
+        publisher.expect_nothing()
+        lazy.send(pub(b"nobody") + last)
+        got = lazy.until_eof()
+        equal(len(got), len(msg(subject, b"1", block)) * 100 + len(answer),
+              "bytes before the end by " + show(last))
+        publisher.close()
+
+
 @suite.scenario("half a line, then close; half a line, then silence",
                 pairs=True)
 def halves(env):
