@@ -18,7 +18,7 @@ from grammar import Grammar, Limits, PING
 OPEN = "open"
 CLOSE = "close"
 
-AUTH = {"timeout": 60}
+AUTH = {"timeout": 3600}
 
 CONFIGS = {
     "plain": {},

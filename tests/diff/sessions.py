@@ -164,6 +164,11 @@ FEATURES = [
 FOUND = [
     Session("plain", ("A", b"-ERR \r\nPING\r\n")),
     Session("plain", ("A", b"-ERR \t\r\n")),
+    # Output was dropped when an error without a text closed.
+    Session("plain", ("A", C0 + b"".join(b"SUB a %d\r\n" % sid
+                                         for sid in range(60))),
+            ("B", C0 + pub(b"a", b"x" * 17000) * 2),
+            ("A", pub(b"a") + b"HPUB x\r\n")),
 ]
 
 # Those of the vectors that wait for a timer stay where they are.
