@@ -168,7 +168,7 @@ FOUND = [
     Session("plain", ("A", C0 + b"".join(b"SUB a %d\r\n" % sid
                                          for sid in range(60))),
             ("B", C0 + pub(b"a", b"x" * 17000) * 2),
-            ("A", pub(b"a") + b"HPUB x\r\n")),
+            ("A", pub(b"a") + b"HPUB", b" x\r\n")),
 ]
 
 # Those of the vectors that wait for a timer stay where they are.
