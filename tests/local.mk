@@ -122,6 +122,7 @@ check_PROGRAMS += %D%/proc/natsd_crash
 %C%_proc_trie_model_LDADD = $(crash_libs)
 
 process_tests = \
+	%D%/diff/run.py \
 	%D%/clients/01_libnats.py \
 	%D%/clients/02_natscli.py \
 	%D%/clients/03_nats_go.py \
@@ -155,6 +156,7 @@ process_tests = \
 	%D%/wire/23_many.py \
 	%D%/wire/24_review.py \
 	%D%/wire/25_fuzz.py \
+	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py
@@ -204,6 +206,16 @@ EXTRA_DIST += \
 	%D%/clients/node/depth.mjs \
 	%D%/clients/node/package.json \
 	%D%/clients/proxy.py \
+	%D%/diff/DIFFERENCES \
+	%D%/diff/allowed.py \
+	%D%/diff/compare.py \
+	%D%/diff/generate.py \
+	%D%/diff/grammar.py \
+	%D%/diff/play.py \
+	%D%/diff/run.py \
+	%D%/diff/session.py \
+	%D%/diff/sessions.py \
+	%D%/diff/shrink.py \
 	%D%/lib/natsdtest.py \
 	%D%/lib/shmpair.h \
 	%D%/lib/triechurn.h \
@@ -240,6 +252,7 @@ EXTRA_DIST += \
 	%D%/wire/23_many.py \
 	%D%/wire/24_review.py \
 	%D%/wire/25_fuzz.py \
+	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py

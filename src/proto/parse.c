@@ -40,7 +40,7 @@ struct verb_desc {
 	take_fn *take;
 };
 
-static take_fn take_nothing, take_arg, take_text;
+static take_fn take_nothing, take_arg;
 static take_fn take_pub, take_hpub, take_sub, take_unsub;
 
 static const struct verb_desc verbs[] = {
@@ -102,13 +102,6 @@ take_arg(const struct args *args, struct parse_op *op)
 {
 	op->arg = args->all;
 	return PERR_NONE;
-}
-
-static enum perr
-take_text(const struct args *args, struct parse_op *op)
-{
-	op->arg = args->all;
-	return args->all.len == 0 ? PERR_UNKNOWN_OP : PERR_NONE;
 }
 
 static enum perr

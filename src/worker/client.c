@@ -2,10 +2,10 @@
 /*
  * A client's connection: life, input, timers.
  *
- * Life: OPEN -> LINGER (an error was sent; input is thrown away until end of
- * file, so that a reset does not overtake the error; or that end was read and
- * the replies to what came before it are still to leave) -> DOOMED (marked) ->
- * gone at the end of the iteration.  OPEN -> DOOMED directly when there is
+ * Life: OPEN -> LINGER (an error, with or without a text; input is thrown away
+ * until end of file, so that a reset does not overtake what is queued; or that
+ * end was read and the replies to what came before it are still to leave) ->
+ * DOOMED (marked) -> gone at the end of the iteration.  OPEN -> DOOMED directly when there is
  * nothing to say.
  */
 #include <config.h>
@@ -301,12 +301,9 @@ client_error(struct worker *w, struct client *c, enum perr e,
 			trace_out(w, c, w->scratch, n - 2);
 		client_write(w, c, w->scratch, n);
 	}
-	if (!perr_closes(e))
-		return;
-	if (n > 0)
+	/* Without a text too: messages may be queued that it was promised. */
+	if (perr_closes(e))
 		linger(w, c, perr_reason(e), LINGER_MS);
-	else
-		client_close(w, c, perr_reason(e));
 }
 
 static void

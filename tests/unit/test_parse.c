@@ -138,8 +138,7 @@ ref_line(const struct ref_verb *v, const uint8_t *arg, const uint8_t *lf,
 		arg++;
 	if (v->kind == JSON || v->kind == TEXT) {
 		op->arg = cut(arg, end);
-		return v->kind == TEXT && arg == end ? PERR_UNKNOWN_OP :
-		    PERR_NONE;
+		return PERR_NONE;
 	}
 	for (p = arg; p < end; p++) {
 		if (blank(*p))
@@ -388,8 +387,8 @@ static const struct line lines[] = {
 	{ "-ERR\r\n", BAD(UNKNOWN_OP) },
 	{ "-ERR\n", BAD(UNKNOWN_OP) },
 	{ "-ERR'x'\r\n", BAD(UNKNOWN_OP) },
-	{ "-ERR \r\n", BAD(UNKNOWN_OP) },
-	{ "-ERR  \n", BAD(UNKNOWN_OP) },
+	{ "-ERR \r\n", OP(ERR) },
+	{ "-ERR  \n", OP(ERR) },
 	{ "PING", MORE },
 	{ "PING\r", MORE },
 	{ " PING\r\n", BAD(UNKNOWN_OP) },

@@ -93,7 +93,7 @@ SILENT = [
     b"HPUB a b c 1 1\r\n", b"HPUB a x 1\r\n", b"HPUB \r\n",
     b"SUB a\r\n", b"SUB a b c d\r\n", b"SUB \r\n", b"SUB  \t\r\n",
     b"UNSUB \r\n", b"UNSUB 1 2 3\r\n",
-    b"-ERR 'x'\r\n", b"INFO\r\n", b"INFO {\r\n",
+    b"-ERR 'x'\r\n", b"-ERR \r\n", b"INFO\r\n", b"INFO {\r\n",
     b"CONNECT\r\n", b"CONNECT \r\n", b"CONNECT {\r\n", b"CONNECT {]\r\n",
     b"CONNECT {\"a\":}\r\n", b"CONNECT {\"verbose\":tru}\r\n",
     b"CONNECT {\"verbose\":1}\r\n", b"CONNECT {\"name\":\"\\u12\"}\r\n",
@@ -133,6 +133,26 @@ def trailers(env):
         for mode in ("whole", "bytes"):
             rude(env, data % others.subject, UNKNOWN, CH, mode)
         others.fine()
+
+
+@suite.scenario("what is queued arrives before the end", pairs=True)
+def queued(env):
+    subject = env.subj()
+    block = b"y" * 60000
+    for last, answer in ((b"HPUB x\r\n", b""), (b"CONNECT {\r\n", b""),
+                         (b"PUB a x\r\n", b""), (b"-ERR 'x'\r\n", b""),
+                         (b"Z", UNKNOWN)):
+        lazy = env.client(C0, rcvbuf=16384)
+        publisher = env.near(lazy)
+        lazy.sub(subject + b" 1")
+        # More than the kernel takes from natsd while nobody reads.
+        publisher.send(pub(subject, block) * 100)
+        publisher.expect_nothing()
+        lazy.send(pub(b"nobody") + last)
+        got = lazy.until_eof()
+        equal(len(got), len(msg(subject, b"1", block)) * 100 + len(answer),
+              "bytes before the end by " + show(last))
+        publisher.close()
 
 
 @suite.scenario("half a line, then close; half a line, then silence",
