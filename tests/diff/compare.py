@@ -12,8 +12,6 @@ from collections import Counter
 
 import allowed
 
-UNSAID = b"\xff any"  # instead of a sid that is left open
-
 
 class Stream:
     """What one connection received, in a form that can be compared."""
