@@ -33,7 +33,7 @@ import allowed  # noqa: E402
 from compare import Outcome  # noqa: E402
 from generate import generate  # noqa: E402
 from natsdtest import Failure, program  # noqa: E402
-from play import Result, Side  # noqa: E402
+from play import Side  # noqa: E402
 from session import CONFIGS, Plan  # noqa: E402
 from sessions import SESSIONS  # noqa: E402
 from shrink import shrink  # noqa: E402
