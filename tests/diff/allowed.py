@@ -139,7 +139,8 @@ TWICE = ("-ERR", b"'Invalid Publish Subject'")
 Difference(
     "D18", "what is queued arrives before the end",
     "After an error, with or without a text, the connection is closed at "
-    "once: if input is unread, by a reset, which can overtake what was sent.",
+    "once: if input is unread, by a reset, which can overtake what was sent "
+    "before.",
     "natsd shuts down its side, then reads and discards for a while, so that "
     "end of file follows the last byte.",
     "Who causes an error should be able to read it.", output=True)
