@@ -154,10 +154,12 @@ score_open(struct worker *w, struct client *c,
 static void
 defaults(struct worker *w, struct client *c)
 {
-	connect_init(&c->opts);
-	c->verbose = c->opts.verbose;
-	c->pedantic = c->opts.pedantic;
-	c->echo = c->opts.echo;
+	struct connect_opts o;
+
+	connect_init(&o);
+	c->verbose = o.verbose;
+	c->pedantic = o.pedantic;
+	c->echo = o.echo;
 	c->authorized = !w->conf.auth_required;
 }
 
@@ -337,7 +339,7 @@ take_apart(struct worker *w, struct client *c)
 	    memory_order_release);
 	w->client[c->line] = NULL;
 	accept_line_free(w, c->line);
-	connect_fini(&c->opts);
+	connect_free(&c->credentials);
 	free(c->barrier);
 	free(c);
 }

@@ -57,12 +57,15 @@ struct client {
 	uint16_t in_list; /* bit per list */
 	uint8_t state;
 	uint8_t wait;
-	/* options of CONNECT in force */
+	/* options of CONNECT in force, and two as they were asked for: the
+	 * configuration may be against them, and change */
 	bool verbose : 1;
 	bool pedantic : 1;
 	bool echo : 1;
 	bool headers : 1;
 	bool no_responders : 1;
+	bool asked_headers : 1;
+	bool asked_no_responders : 1;
 	bool connected : 1; /* CONNECT was accepted */
 	bool authorized : 1;
 	bool eof : 1; /* nothing more will come */
@@ -102,7 +105,7 @@ struct client {
 	uint64_t wait_since_ms;
 	uint64_t ping_sent_ns;
 	uint64_t rtt_at_ms;
-	struct connect_opts opts;
+	struct connect_opts *credentials; /* of CONNECT; NULL = none */
 };
 
 static inline struct client *
