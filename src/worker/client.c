@@ -148,6 +148,7 @@ score_open(struct worker *w, struct client *c,
 	    memory_order_relaxed);
 	atomic_store_explicit(&s->start_ns, clock_real_ns(),
 	    memory_order_relaxed);
+	atomic_store_explicit(&s->last_ms, w->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&s->state, SCORE_OPEN, memory_order_release);
 }
 
@@ -184,7 +185,7 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	c->unix_peer = unix_peer;
 	score_open(w, c, addr);
 	defaults(w, c);
-	c->last_in_ms = c->last_progress_ms = w->now_ms;
+	c->last_progress_ms = w->now_ms;
 	c->counted = true;
 	w->client[line] = c;
 	client_list_add(w, c, LIST_ALL);
@@ -415,7 +416,7 @@ static void
 ping_due(struct worker *w, struct client *c)
 {
 	uint64_t interval = w->conf.ping_interval_ms;
-	bool quiet = w->now_ms - c->last_in_ms >= interval;
+	bool quiet = w->now_ms - score_get(&c->score->last_ms) >= interval;
 	bool refresh = c->rtt_known &&
 	    w->now_ms - c->rtt_at_ms > RTT_REFRESH_MS;
 

@@ -99,7 +99,6 @@ struct client {
 	uint64_t asked; /* slots that got asking messages since last PONG */
 	uint64_t *barrier; /* WAIT_BARRIER: numbers, SLOTS_MAX of them */
 	uint64_t stall_until_ms;
-	uint64_t last_in_ms; /* what counts as activity for pings */
 	uint64_t last_progress_ms; /* the socket took something */
 	int kernel_queue; /* bytes in its send queue when last looked at */
 	uint64_t wait_since_ms;

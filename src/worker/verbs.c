@@ -53,6 +53,14 @@ drained(struct worker *w, struct client *c)
 	return c->state == CLIENT_OPEN;
 }
 
+/* What counts as activity for pings. */
+static inline void
+active(const struct worker *w, struct client *c)
+{
+	atomic_store_explicit(&c->score->last_ms, w->now_ms,
+	    memory_order_relaxed);
+}
+
 static void
 reply(struct worker *w, struct client *c, const char *text, size_t len)
 {
@@ -366,7 +374,7 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 		c->need = (uint32_t)at + 2;
 		return 0;
 	}
-	c->last_in_ms = w->now_ms;
+	active(w, c);
 	if (log_trace_on() && !c->replied)
 		trace_publish(w, c, op, p);
 	if (!publish_replies(w, c, op, &deliver))
@@ -459,7 +467,7 @@ do_sub(struct worker *w, struct client *c, const struct parse_op *op)
 		    (const char *)op->subject.p, (int)op->queue.len,
 		    (const char *)op->queue.p, op->queue.len > 0 ? " " : "",
 		    (int)op->sid.len, (const char *)op->sid.p);
-	c->last_in_ms = w->now_ms;
+	active(w, c);
 	e = sub_check(w, c, op, &dup);
 	if (e == PERR_NONE && !dup)
 		e = subscribe(w, c, op);
@@ -482,7 +490,7 @@ do_unsub(struct worker *w, struct client *c, const struct parse_op *op)
 	if (log_trace_on())
 		trace_in(w, c, "UNSUB", op->max_given ? "%.*s %u" : "%.*s",
 		    (int)op->sid.len, (const char *)op->sid.p, op->max);
-	c->last_in_ms = w->now_ms;
+	active(w, c);
 	n = subs_find(&w->subs, &c->subs, op->sid);
 	if (n != 0) {
 		s = subs_at(&w->subs, n);
@@ -507,7 +515,7 @@ do_ping(struct worker *w, struct client *c, const struct parse_op *op)
 		return 0;
 	if (log_trace_on())
 		trace_in(w, c, "PING", NULL);
-	c->last_in_ms = w->now_ms;
+	active(w, c);
 	reply(w, c, "PONG\r\n", 6);
 	return op->line_len;
 }
@@ -613,15 +621,18 @@ apply_headers(const struct worker *w, struct client *c)
 static void
 connect_apply(struct worker *w, struct client *c, struct connect_opts *o)
 {
+	struct score_conn_shm *s = c->score;
+
 	c->verbose = o->verbose;
 	c->pedantic = o->pedantic;
 	c->echo = o->echo;
 	c->asked_headers = o->headers;
 	c->asked_no_responders = o->no_responders;
 	apply_headers(w, c);
-	score_text(c->score->name, o->name.p, o->name.len);
-	score_text(c->score->lang, o->lang.p, o->lang.len);
-	score_text(c->score->version, o->version.p, o->version.len);
+	score_text(s->name, sizeof s->name, o->name.p, o->name.len);
+	score_text(s->lang, sizeof s->lang, o->lang.p, o->lang.len);
+	score_text(s->version, sizeof s->version, o->version.p,
+	    o->version.len);
 	c->connected = true;
 	c->authorized = true;
 	c->pings_out = 0;
