@@ -375,7 +375,8 @@ void
 accept_trim(struct worker *w)
 {
 	uint64_t live = slots_live(w->slots), before = 0, mine = 0;
-	struct client *c, *next;
+	uint32_t line = 0;
+	struct client *c;
 	slotno s;
 
 	if (w->conf.max_connections == 0)
@@ -388,8 +389,7 @@ accept_trim(struct worker *w)
 			before += score_get(&score_proc(
 			    &w->zown[s])->connections);
 	}
-	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+	while ((c = client_walk(w, &line)) != NULL) {
 		if (c->state != CLIENT_OPEN)
 			continue;
 		if (before + ++mine > w->conf.max_connections)

@@ -41,22 +41,69 @@ client_listed(const struct client *c, enum client_list l)
 	return (c->in_list & (1u << l)) != 0;
 }
 
+static struct client *
+linked(const struct worker *w, uint32_t link)
+{
+	return link == 0 ? NULL : w->client[link - 1];
+}
+
+struct client *
+client_first(const struct worker *w, enum client_list l)
+{
+	return linked(w, w->list[l].first);
+}
+
+struct client *
+client_next(const struct worker *w, const struct client *c,
+    enum client_list l)
+{
+	return linked(w, c->link[l].next);
+}
+
+struct client *
+client_walk(const struct worker *w, uint32_t *line)
+{
+	while (*line < w->lines_used)
+		if (w->client[(*line)++] != NULL)
+			return w->client[*line - 1];
+	return NULL;
+}
+
 void
 client_list_add(struct worker *w, struct client *c, enum client_list l)
 {
+	struct client_head *head = &w->list[l];
+	uint32_t self = c->line + 1;
+
 	if (client_listed(c, l))
 		return;
-	c->in_list |= (uint16_t)(1u << l);
-	TAILQ_INSERT_TAIL(&w->list[l], c, entry[l]);
+	c->in_list |= (uint8_t)(1u << l);
+	c->link[l].next = 0;
+	c->link[l].prev = head->last;
+	if (head->last != 0)
+		linked(w, head->last)->link[l].next = self;
+	else
+		head->first = self;
+	head->last = self;
 }
 
 void
 client_list_del(struct worker *w, struct client *c, enum client_list l)
 {
+	struct client_head *head = &w->list[l];
+	struct client_link *k = &c->link[l];
+
 	if (!client_listed(c, l))
 		return;
-	c->in_list &= (uint16_t)~(1u << l);
-	TAILQ_REMOVE(&w->list[l], c, entry[l]);
+	c->in_list &= (uint8_t)~(1u << l);
+	if (k->next != 0)
+		linked(w, k->next)->link[l].prev = k->prev;
+	else
+		head->last = k->prev;
+	if (k->prev != 0)
+		linked(w, k->prev)->link[l].next = k->next;
+	else
+		head->first = k->next;
 }
 
 /* Take the first off a list; NULL when all that stood there as the round
@@ -64,7 +111,7 @@ client_list_del(struct worker *w, struct client *c, enum client_list l)
 static struct client *
 next_of_round(struct worker *w, enum client_list l, uint32_t round)
 {
-	struct client *c = TAILQ_FIRST(&w->list[l]);
+	struct client *c = client_first(w, l);
 
 	if (c == NULL || c->round == round)
 		return NULL;
@@ -188,7 +235,6 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	c->last_progress_ms = w->now_ms;
 	c->counted = true;
 	w->client[line] = c;
-	client_list_add(w, c, LIST_ALL);
 	client_timer_start(w, c);
 	return c;
 fail:
@@ -369,7 +415,7 @@ client_reap(struct worker *w)
 {
 	struct client *c;
 
-	while ((c = TAILQ_FIRST(&w->list[LIST_DOOMED])) != NULL)
+	while ((c = client_first(w, LIST_DOOMED)) != NULL)
 		take_apart(w, c);
 }
 
@@ -470,7 +516,8 @@ client_stall_timeout(const struct worker *w)
 	const struct client *c;
 	uint64_t first = UINT64_MAX, now = clock_mono_ms();
 
-	TAILQ_FOREACH(c, &w->list[LIST_STALLED], entry[LIST_STALLED])
+	for (c = client_first(w, LIST_STALLED); c != NULL;
+	    c = client_next(w, c, LIST_STALLED))
 		if (c->stall_until_ms < first)
 			first = c->stall_until_ms;
 	if (first == UINT64_MAX)
@@ -483,8 +530,8 @@ unstall(struct worker *w)
 {
 	struct client *c, *next;
 
-	for (c = TAILQ_FIRST(&w->list[LIST_STALLED]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_STALLED]);
+	for (c = client_first(w, LIST_STALLED); c != NULL; c = next) {
+		next = client_next(w, c, LIST_STALLED);
 		if (c->stall_until_ms > w->now_ms)
 			continue;
 		client_list_del(w, c, LIST_STALLED);
@@ -498,8 +545,10 @@ static void
 memory_deadline(struct worker *w)
 {
 	struct client *c, *oldest = NULL, *first = NULL;
+	uint32_t line = 0;
 
-	TAILQ_FOREACH(c, &w->list[LIST_WAIT], entry[LIST_WAIT])
+	for (c = client_first(w, LIST_WAIT); c != NULL;
+	    c = client_next(w, c, LIST_WAIT))
 		if (c->wait == WAIT_MEMORY) {
 			first = c;
 			break;
@@ -507,7 +556,7 @@ memory_deadline(struct worker *w)
 	if (first == NULL ||
 	    w->now_ms - first->wait_since_ms < w->conf.write_deadline_ms)
 		return;
-	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+	while ((c = client_walk(w, &line)) != NULL)
 		if (c->state == CLIENT_OPEN && c->big != NULL &&
 		    c->big_have < c->big_need && (oldest == NULL ||
 		    c->wait_since_ms < oldest->wait_since_ms))
@@ -538,8 +587,9 @@ static struct client *
 with_most(struct worker *w, size_t (*bytes)(const struct client *))
 {
 	struct client *c, *most = NULL;
+	uint32_t line = 0;
 
-	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+	while ((c = client_walk(w, &line)) != NULL)
 		if (c->state != CLIENT_DOOMED && bytes(c) > 0 &&
 		    (most == NULL || bytes(c) > bytes(most)))
 			most = c;
@@ -580,8 +630,8 @@ write_deadlines(struct worker *w)
 {
 	struct client *c, *next;
 
-	for (c = TAILQ_FIRST(&w->list[LIST_BLOCKED]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_BLOCKED]);
+	for (c = client_first(w, LIST_BLOCKED); c != NULL; c = next) {
+		next = client_next(w, c, LIST_BLOCKED);
 		if (c->out.bytes == 0 || c->state != CLIENT_OPEN || w->now_ms -
 		    c->last_progress_ms <= w->conf.write_deadline_ms ||
 		    client_progress(w, c))
@@ -685,7 +735,8 @@ client_may_resume(struct worker *w)
 	struct client *c;
 
 	w->parked = 0;
-	TAILQ_FOREACH(c, &w->list[LIST_WAIT], entry[LIST_WAIT]) {
+	for (c = client_first(w, LIST_WAIT); c != NULL;
+	    c = client_next(w, c, LIST_WAIT)) {
 		if (client_released(w, c))
 			break;
 		if (c->wait == WAIT_RING)
@@ -982,7 +1033,7 @@ client_flush_all(struct worker *w)
 {
 	struct client *c;
 
-	while ((c = TAILQ_FIRST(&w->list[LIST_FLUSH])) != NULL) {
+	while ((c = client_first(w, LIST_FLUSH)) != NULL) {
 		client_list_del(w, c, LIST_FLUSH);
 		if (!c->blocked)
 			client_flush(w, c);

@@ -5,7 +5,6 @@
 #ifndef WORKER_CLIENT_H
 #define WORKER_CLIENT_H
 
-#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include <stdbool.h>
@@ -44,15 +43,23 @@ enum client_list {
 	LIST_STALLED, /* held back for a while */
 	LIST_BLOCKED, /* its socket takes no more for now */
 	LIST_DOOMED,
-	LIST_ALL,
 	LISTS
+};
+
+/* Lists go by scoreboard lines, plus 1: half of what pointers take. */
+struct client_link {
+	uint32_t next, prev; /* 0 = none */
+};
+
+struct client_head {
+	uint32_t first, last;
 };
 
 struct client {
 	struct subscriber who; /* first: see client_of() */
 	struct loop_fd lfd;
 	struct loop_timer timer; /* authentication, ping, linger */
-	TAILQ_ENTRY(client) entry[LISTS];
+	struct client_link link[LISTS];
 	uint32_t round; /* the pass over a list that has seen it last */
 	uint16_t in_list; /* bit per list */
 	uint8_t state;
@@ -112,8 +119,6 @@ client_of(struct subscriber *who)
 {
 	return (struct client *)(void *)who;
 }
-
-TAILQ_HEAD(client_head, client);
 
 /* A connection that accept() gave; owns fd.  NULL: no memory (fd closed). */
 struct client *client_new(struct worker *w, int fd,
@@ -181,5 +186,11 @@ void client_stall(struct worker *w, struct client *c, uint32_t ms);
 bool client_listed(const struct client *c, enum client_list l);
 void client_list_add(struct worker *w, struct client *c, enum client_list l);
 void client_list_del(struct worker *w, struct client *c, enum client_list l);
+/* A walk: first, and next of c; NULL at the end. */
+struct client *client_first(const struct worker *w, enum client_list l);
+struct client *client_next(const struct worker *w, const struct client *c,
+    enum client_list l);
+/* All of them, by their lines: *line starts at 0.  NULL at the end. */
+struct client *client_walk(const struct worker *w, uint32_t *line);
 
 #endif

@@ -148,7 +148,8 @@ conf_apply(struct worker *w)
 static void
 leave(struct worker *w)
 {
-	struct client *c, *next;
+	struct client *c;
+	uint32_t line = 0;
 
 	if (w->state == WORKER_LEAVING)
 		return;
@@ -156,24 +157,21 @@ leave(struct worker *w)
 	w->leave_by_ms = clock_mono_ms() + LEAVE_MS;
 	accept_stop(w);
 	/* No -ERR: end of file alone makes every client reconnect. */
-	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+	while ((c = client_walk(w, &line)) != NULL)
 		client_list_add(w, c, LIST_FLUSH);
-	}
 }
 
 /* Clients whose credentials are no longer good are told so and closed. */
 static void
 conf_recheck_clients(struct worker *w, const struct conf *old)
 {
-	struct client *c, *next;
+	struct client *c;
+	uint32_t line = 0;
 
 	if (w->conf.max_connections != old->max_connections)
 		accept_trim(w);
-	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+	while ((c = client_walk(w, &line)) != NULL)
 		client_recheck(w, c);
-	}
 }
 
 static void
@@ -255,8 +253,8 @@ tick(struct loop_timer *t)
 	atomic_store_explicit(&w->score->index_cells, trie_cells(w->trie),
 	    memory_order_relaxed);
 	if (loop_timer_set(&w->loop, &w->tick, w->now_ms +
-	    (TAILQ_EMPTY(&w->list[LIST_BLOCKED]) &&
-	    TAILQ_EMPTY(&w->list[LIST_WAIT]) ? SLEEP_MAX_MS : TICK_MS)) != 0)
+	    (client_first(w, LIST_BLOCKED) == NULL &&
+	    client_first(w, LIST_WAIT) == NULL ? SLEEP_MAX_MS : TICK_MS)) != 0)
 		log_warn("cannot set a timer");
 }
 
@@ -290,7 +288,6 @@ static struct worker *
 worker_new(const struct heritage *h)
 {
 	struct worker *w;
-	enum client_list l;
 
 	if ((w = calloc(1, sizeof *w)) == NULL)
 		return NULL;
@@ -305,8 +302,6 @@ worker_new(const struct heritage *h)
 	memcpy(w->info_host, h->info_host, sizeof w->info_host);
 	w->info_port = h->info_port;
 	w->rnd = hash_mix(clock_real_ns(), (uint64_t)getpid()) | 1;
-	for (l = 0; l < LISTS; l++)
-		TAILQ_INIT(&w->list[l]);
 	if (loop_init(&w->loop) != 0) {
 		free(w);
 		return NULL;
@@ -345,7 +340,7 @@ sleep_ms(struct worker *w)
 {
 	int t = SLEEP_MAX_MS, next;
 
-	if (!TAILQ_EMPTY(&w->list[LIST_READY]))
+	if (client_first(w, LIST_READY) != NULL)
 		return 0;
 	if ((next = client_stall_timeout(w)) >= 0 && next < t)
 		t = next;
@@ -400,13 +395,14 @@ iteration(struct worker *w)
 static bool
 may_end(struct worker *w)
 {
+	uint32_t line = 0;
 	struct client *c;
 
 	if (w->state != WORKER_LEAVING)
 		return false;
 	if (clock_mono_ms() >= w->leave_by_ms)
 		return true;
-	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+	while ((c = client_walk(w, &line)) != NULL)
 		if (c->out.bytes > 0)
 			return false;
 	return !peer_pending(w);
@@ -415,9 +411,10 @@ may_end(struct worker *w)
 static void
 worker_end(struct worker *w)
 {
+	uint32_t line = 0;
 	struct client *c;
 
-	while ((c = TAILQ_FIRST(&w->list[LIST_ALL])) != NULL) {
+	while ((c = client_walk(w, &line)) != NULL) {
 		client_close(w, c, "Server Shutdown");
 		client_reap(w);
 	}
