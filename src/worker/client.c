@@ -157,8 +157,9 @@ client_name(const struct worker *w, const struct client *c)
 
 /* ---- life ------------------------------------------------------------ */
 
-static void client_event(struct loop_fd *lfd, uint32_t events);
-static void client_timer(struct loop_timer *t);
+static void client_event(struct loop *loop, struct loop_fd *lfd,
+    uint32_t events);
+static void client_timer(struct loop *loop, struct loop_timer *t);
 
 static void
 score_peer(struct client *c, const struct sockaddr_storage *addr)
@@ -223,8 +224,7 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	c->lfd.fd = fd;
 	c->lfd.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 	c->lfd.cb = client_event;
-	c->lfd.ctx = w;
-	loop_timer_init(&c->timer, client_timer, w);
+	loop_timer_init(&c->timer, client_timer);
 	if (loop_add(&w->loop, &c->lfd) != 0)
 		goto fail;
 	c->line = line;
@@ -317,8 +317,7 @@ linger(struct worker *w, struct client *c, const char *reason, uint64_t ms)
 	client_list_add(w, c, LIST_FLUSH);
 	if (c->blocked && w->conf.write_deadline_ms > ms)
 		ms = w->conf.write_deadline_ms;
-	if (loop_timer_set(&w->loop, &c->timer, w->now_ms + ms) != 0)
-		client_close(w, c, reason);
+	loop_timer_set(&w->loop, &c->timer, w->now_ms + ms);
 }
 
 /* What the client is told, as it stands at the beginning of scratch, n bytes;
@@ -438,8 +437,7 @@ client_timer_start(struct worker *w, struct client *c)
 		c->first_ping = true;
 		ms = jitter(w, ms < FIRST_PING_MS ? ms : FIRST_PING_MS);
 	}
-	if (loop_timer_set(&w->loop, &c->timer, w->now_ms + ms) != 0)
-		client_close(w, c, "Out of Memory");
+	loop_timer_set(&w->loop, &c->timer, w->now_ms + ms);
 }
 
 static void
@@ -456,6 +454,8 @@ ping(struct worker *w, struct client *c)
 	if (log_trace_on())
 		trace_out(w, c, (const uint8_t *)"PING", 4);
 	client_write(w, c, "PING\r\n", 6);
+	/* Many are due at once: no chunk of output is to be held for each. */
+	client_flush_early(w, c);
 }
 
 static void
@@ -471,17 +471,15 @@ ping_due(struct worker *w, struct client *c)
 		ping(w, c);
 		c->first_ping = false;
 	}
-	if (c->state == CLIENT_OPEN && loop_timer_set(&w->loop, &c->timer,
-	    w->now_ms + interval) != 0)
-		client_close(w, c, "Out of Memory");
+	if (c->state == CLIENT_OPEN)
+		loop_timer_set(&w->loop, &c->timer, w->now_ms + interval);
 }
 
 static void
-client_timer(struct loop_timer *t)
+client_timer(struct loop *loop, struct loop_timer *t)
 {
-	struct worker *w = t->ctx;
-	struct client *c = (struct client *)(void *)((char *)t -
-	    offsetof(struct client, timer));
+	struct worker *w = loop->ctx;
+	struct client *c = LOOP_EMBEDDED(t, struct client, timer);
 
 	if (c->state == CLIENT_LINGER)
 		client_close(w, c, "lingered");
@@ -1046,11 +1044,10 @@ client_flush_all(struct worker *w)
 }
 
 static void
-client_event(struct loop_fd *lfd, uint32_t events)
+client_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
-	struct worker *w = lfd->ctx;
-	struct client *c = (struct client *)(void *)((char *)lfd -
-	    offsetof(struct client, lfd));
+	struct worker *w = loop->ctx;
+	struct client *c = LOOP_EMBEDDED(lfd, struct client, lfd);
 
 	if (c->state == CLIENT_DOOMED)
 		return;

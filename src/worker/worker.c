@@ -27,7 +27,8 @@
 #include "worker/worker.h"
 #include "worker/worker_priv.h"
 
-#define SLEEP_MAX_MS 1000 /* any peer could steal a ring of our bell */
+/* Any peer could steal a ring of our bell.  A width of the loop's buckets. */
+#define SLEEP_MAX_MS 1024
 #define TICK_MS 100
 #define LEAVE_MS 3000 /* to flush what there is */
 
@@ -201,9 +202,9 @@ conf_new(struct worker *w, int fd, uint64_t version)
 }
 
 static void
-chan_event(struct loop_fd *lfd, uint32_t events)
+chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
-	struct worker *w = lfd->ctx;
+	struct worker *w = loop->ctx;
 	struct chan_msg m;
 	int r;
 
@@ -231,16 +232,17 @@ chan_event(struct loop_fd *lfd, uint32_t events)
 }
 
 static void
-bell_event(struct loop_fd *lfd, uint32_t events)
+bell_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
+	(void)loop;
 	(void)lfd; /* it has woken us: that was all it is for */
 	(void)events;
 }
 
 static void
-tick(struct loop_timer *t)
+tick(struct loop *loop, struct loop_timer *t)
 {
-	struct worker *w = t->ctx;
+	struct worker *w = loop->ctx;
 	slotno s;
 
 	client_tick(w);
@@ -252,17 +254,18 @@ tick(struct loop_timer *t)
 	    memory_order_relaxed);
 	atomic_store_explicit(&w->score->index_cells, trie_cells(w->trie),
 	    memory_order_relaxed);
-	if (loop_timer_set(&w->loop, &w->tick, w->now_ms +
-	    (client_first(w, LIST_BLOCKED) == NULL &&
-	    client_first(w, LIST_WAIT) == NULL ? SLEEP_MAX_MS : TICK_MS)) != 0)
-		log_warn("cannot set a timer");
+	/* At a whole SLEEP_MAX_MS if nothing is urgent: where pings are. */
+	loop_timer_set(loop, t, client_first(w, LIST_BLOCKED) == NULL &&
+	    client_first(w, LIST_WAIT) == NULL ?
+	    (w->now_ms / SLEEP_MAX_MS + 1) * SLEEP_MAX_MS :
+	    w->now_ms + TICK_MS);
 }
 
 void
 worker_tick_soon(struct worker *w)
 {
 	if (w->tick.due_ms > w->now_ms + TICK_MS)
-		(void)loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
+		loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
 }
 
 static int
@@ -274,12 +277,12 @@ watch_process(struct worker *w, const struct heritage *h)
 	w->bell.fd = h->bell[w->self];
 	w->bell.events = EPOLLIN | EPOLLET;
 	w->bell.cb = bell_event;
-	w->chan.ctx = w->bell.ctx = w;
-	loop_timer_init(&w->tick, tick, w);
+	loop_timer_init(&w->tick, tick);
 	if (loop_add(&w->loop, &w->chan) != 0 ||
 	    loop_add(&w->loop, &w->bell) != 0)
 		return -1;
-	return loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
+	loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
+	return 0;
 }
 
 /* ---- life ------------------------------------------------------------ */
@@ -306,6 +309,7 @@ worker_new(const struct heritage *h)
 		free(w);
 		return NULL;
 	}
+	w->loop.ctx = w;
 	w->now_ms = clock_mono_ms();
 	return w;
 }
