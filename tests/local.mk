@@ -57,6 +57,7 @@ unit_tests = \
 	%D%/unit/test_subject \
 	%D%/unit/test_subs \
 	%D%/unit/test_trie \
+	%D%/unit/test_wheel \
 	%D%/unit/test_zone
 if HAVE_CHECK
 check_PROGRAMS += $(unit_tests)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Event loop over epoll with timers in a binary heap; in every process. */
+/* Event loop over epoll with timers in a wheel; in every process. */
 #include <config.h>
 
 #include <sys/epoll.h>
@@ -13,10 +13,35 @@
 
 #include "base/clock.h"
 #include "base/fdutil.h"
-#include "base/mem.h"
 #include "base/panic.h"
 
-#define HEAP_CAP_MIN 64
+#define LEVEL_BITS 3 /* a bucket is as wide as 8 of the level below */
+/* Buckets of a level that may be used ahead of now: what is rounded up may not
+ * come round to the present one. */
+#define AHEAD (LOOP_BUCKETS - 2)
+
+/* Buckets are numbered by time: number i of level n ends at i << shift(n), and
+ * lies at i modulo LOOP_BUCKETS.  What goes off up to now_ms has been taken
+ * out when now_ms is set. */
+static inline unsigned
+shift(unsigned level)
+{
+	return level * LEVEL_BITS;
+}
+
+/* The first that ends at ms or later. */
+static inline uint64_t
+bucket_from(unsigned level, uint64_t ms)
+{
+	return (ms + (UINT64_C(1) << shift(level)) - 1) >> shift(level);
+}
+
+static inline uint64_t
+rotate_right(uint64_t bits, uint64_t n)
+{
+	n %= 64;
+	return n == 0 ? bits : bits >> n | bits << (64 - n);
+}
 
 int
 loop_init(struct loop *loop)
@@ -35,14 +60,24 @@ loop_init(struct loop *loop)
 	return 0;
 }
 
+static void
+forget(struct loop_timer **list)
+{
+	struct loop_timer *timer;
+
+	for (; (timer = *list) != NULL; *list = timer->next)
+		timer->at = NULL;
+}
+
 void
 loop_fini(struct loop *loop)
 {
-	size_t i;
+	size_t i, j;
 
-	for (i = 0; i < loop->ntimers; i++)
-		loop->heap[i]->heap_pos = 0;
-	free(loop->heap);
+	forget(&loop->overdue);
+	for (i = 0; i < LOOP_LEVELS; i++)
+		for (j = 0; j < LOOP_BUCKETS; j++)
+			forget(&loop->bucket[i][j]);
 	free(loop->events);
 	fd_close(&loop->epfd);
 	memset(loop, 0, sizeof *loop);
@@ -82,125 +117,136 @@ loop_del(struct loop *loop, struct loop_fd *lfd)
 	errno = saved;
 }
 
+/* ---- timers ---------------------------------------------------------- */
+
 static void
-heap_put(struct loop *loop, size_t i, struct loop_timer *timer)
+push(struct loop_timer **list, struct loop_timer *timer)
 {
-	loop->heap[i] = timer;
-	timer->heap_pos = i + 1;
-}
-
-/* Moves the timer that belongs at i or above up to its place. */
-static void
-sift_up(struct loop *loop, size_t i, struct loop_timer *timer)
-{
-	size_t parent;
-
-	while (i > 0) {
-		parent = (i - 1) / 2;
-		if (loop->heap[parent]->due_ms <= timer->due_ms)
-			break;
-		heap_put(loop, i, loop->heap[parent]);
-		i = parent;
-	}
-	heap_put(loop, i, timer);
-}
-
-/* Moves the timer that belongs at i or below down to its place. */
-static void
-sift_down(struct loop *loop, size_t i, struct loop_timer *timer)
-{
-	size_t child;
-
-	while ((child = 2 * i + 1) < loop->ntimers) {
-		if (child + 1 < loop->ntimers &&
-		    loop->heap[child + 1]->due_ms < loop->heap[child]->due_ms)
-			child++;
-		if (timer->due_ms <= loop->heap[child]->due_ms)
-			break;
-		heap_put(loop, i, loop->heap[child]);
-		i = child;
-	}
-	heap_put(loop, i, timer);
+	timer->next = *list;
+	timer->at = list;
+	if (*list != NULL)
+		(*list)->at = &timer->next;
+	*list = timer;
 }
 
 static void
-sift(struct loop *loop, size_t i, struct loop_timer *timer)
+unlink_timer(struct loop_timer *timer)
 {
-	if (i > 0 && timer->due_ms < loop->heap[(i - 1) / 2]->due_ms)
-		sift_up(loop, i, timer);
-	else
-		sift_down(loop, i, timer);
-}
-
-static int
-heap_grow(struct loop *loop)
-{
-	struct loop_timer **heap;
-	size_t cap, size;
-
-	cap = loop->heap_cap == 0 ? HEAP_CAP_MIN : loop->heap_cap * 2;
-	if (!mem_mul(cap, sizeof *heap, &size) ||
-	    (heap = realloc(loop->heap, size)) == NULL) {
-		errno = ENOMEM;
-		return -1;
-	}
-	loop->heap = heap;
-	loop->heap_cap = cap;
-	return 0;
+	*timer->at = timer->next;
+	if (timer->next != NULL)
+		timer->next->at = timer->at;
+	timer->at = NULL;
 }
 
 void
-loop_timer_init(struct loop_timer *timer, loop_timer_cb *cb, void *ctx)
+loop_timer_init(struct loop_timer *timer, loop_timer_cb *cb)
 {
 	memset(timer, 0, sizeof *timer);
 	timer->cb = cb;
-	timer->ctx = ctx;
 }
 
-int
+void
 loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ms)
 {
-	if (timer->heap_pos != 0) {
-		timer->due_ms = due_ms;
-		sift(loop, timer->heap_pos - 1, timer);
-		return 0;
-	}
-	if (loop->ntimers == loop->heap_cap && heap_grow(loop) == -1)
-		return -1;
+	uint64_t now = loop->now_ms, at = due_ms > now ? due_ms : now;
+	unsigned level = 0, i;
+
+	loop_timer_cancel(loop, timer);
+	while (level < LOOP_LEVELS - 1 &&
+	    at - now >= (uint64_t)AHEAD << shift(level))
+		level++;
+	/* Farther than the wheel goes: looked at again then. */
+	if (at - now > (uint64_t)AHEAD << shift(level))
+		at = now + ((uint64_t)AHEAD << shift(level));
+	i = bucket_from(level, at) % LOOP_BUCKETS;
 	timer->due_ms = due_ms;
-	loop->ntimers++;
-	sift_up(loop, loop->ntimers - 1, timer);
-	return 0;
+	push(&loop->bucket[level][i], timer);
+	loop->filled[level] |= UINT64_C(1) << i;
+}
+
+/* Nothing is left where `at` points: if that is a bucket, nobody is to wake up
+ * for it. */
+static void
+emptied(struct loop *loop, struct loop_timer **at)
+{
+	uintptr_t off = (uintptr_t)at - (uintptr_t)loop->bucket;
+	size_t i = off / sizeof *at;
+
+	if (off < sizeof loop->bucket)
+		loop->filled[i / LOOP_BUCKETS] &=
+		    ~(UINT64_C(1) << i % LOOP_BUCKETS);
 }
 
 void
 loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
-	struct loop_timer *last;
-	size_t i;
+	struct loop_timer **at = timer->at;
 
-	if (timer->heap_pos == 0)
+	if (at == NULL)
 		return;
-	i = timer->heap_pos - 1;
-	ASSERT(i < loop->ntimers && loop->heap[i] == timer);
-	timer->heap_pos = 0;
-	last = loop->heap[--loop->ntimers];
-	if (last != timer)
-		sift(loop, i, last);
+	ASSERT(*at == timer);
+	unlink_timer(timer);
+	if (*at == NULL)
+		emptied(loop, at);
+}
+
+/* When the first bucket of a level ends that holds timers; UINT64_MAX: none
+ * does. */
+static uint64_t
+first_end(const struct loop *loop, unsigned level)
+{
+	uint64_t i = bucket_from(level, loop->now_ms);
+
+	if (loop->filled[level] == 0)
+		return UINT64_MAX;
+	i += (uint64_t)__builtin_ctzll(rotate_right(loop->filled[level], i));
+	return i << shift(level);
 }
 
 int
 loop_next_timeout(const struct loop *loop)
 {
-	uint64_t now, left;
+	uint64_t now, end = UINT64_MAX, e;
+	unsigned level;
 
-	if (loop->ntimers == 0)
+	if (loop->overdue != NULL)
+		return 0;
+	for (level = 0; level < LOOP_LEVELS; level++)
+		if ((e = first_end(loop, level)) < end)
+			end = e;
+	if (end == UINT64_MAX)
 		return -1;
 	now = clock_mono_ms();
-	if (loop->heap[0]->due_ms <= now)
+	if (end <= now)
 		return 0;
-	left = loop->heap[0]->due_ms - now;
-	return left > INT_MAX ? INT_MAX : (int)left;
+	return end - now > INT_MAX ? INT_MAX : (int)(end - now);
+}
+
+/* All of a bucket is due. */
+static void
+take_bucket(struct loop *loop, unsigned level, unsigned i)
+{
+	struct loop_timer *timer;
+
+	while ((timer = loop->bucket[level][i]) != NULL) {
+		unlink_timer(timer);
+		push(&loop->overdue, timer);
+	}
+	loop->filled[level] &= ~(UINT64_C(1) << i);
+}
+
+/* It is now_ms: take all that end until then. */
+static void
+advance(struct loop *loop, uint64_t now_ms)
+{
+	uint64_t end;
+	unsigned level;
+
+	for (level = 0; level < LOOP_LEVELS; level++)
+		while ((end = first_end(loop, level)) <= now_ms)
+			take_bucket(loop, level,
+			    (end >> shift(level)) % LOOP_BUCKETS);
+	loop->now_ms = now_ms;
 }
 
 int
@@ -214,26 +260,25 @@ loop_wait(struct loop *loop, int timeout_ms)
 		timeout = next;
 	loop->next_event = loop->nevents = 0;
 	n = epoll_wait(loop->epfd, loop->events, LOOP_EVENTS_MAX, timeout);
-	loop->now_ms = clock_mono_ms();
+	advance(loop, clock_mono_ms());
 	if (n == -1)
 		return errno == EINTR ? 0 : -1;
 	loop->nevents = n;
 	return n;
 }
 
-/* Fires the timers that are due now; each at most once a round. */
+/* What callbacks set meanwhile is for the next round, even if it is due. */
 static void
 run_timers(struct loop *loop)
 {
 	struct loop_timer *timer;
-	size_t left = loop->ntimers;
 
-	for (; left > 0 && loop->ntimers > 0; left--) {
-		timer = loop->heap[0];
+	while ((timer = loop->overdue) != NULL) {
+		unlink_timer(timer);
 		if (timer->due_ms > loop->now_ms)
-			break;
-		loop_timer_cancel(loop, timer);
-		timer->cb(timer);
+			loop_timer_set(loop, timer, timer->due_ms);
+		else
+			timer->cb(loop, timer);
 	}
 }
 
@@ -246,7 +291,7 @@ loop_dispatch(struct loop *loop)
 	while (loop->next_event < loop->nevents) {
 		ev = &loop->events[loop->next_event++];
 		if ((lfd = ev->data.ptr) != NULL)
-			lfd->cb(lfd, ev->events);
+			lfd->cb(loop, lfd, ev->events);
 	}
 	run_timers(loop);
 }

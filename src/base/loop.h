@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Event loop of one process: epoll for descriptors, a binary heap for timers.
+ * Event loop of one process: epoll for descriptors, a wheel for timers.
  * Signals come in through a signalfd like any other descriptor.
  *
  *	loop_poll() = loop_wait() + loop_dispatch()
@@ -21,43 +21,58 @@
 #include <stdint.h>
 
 struct epoll_event;
+struct loop;
 struct loop_fd;
 struct loop_timer;
 
 /* Events taken from the kernel at once. */
 #define LOOP_EVENTS_MAX 256
 
-typedef void loop_fd_cb(struct loop_fd *lfd, uint32_t events);
-typedef void loop_timer_cb(struct loop_timer *timer);
+/* What the loop was made for is loop->ctx. */
+typedef void loop_fd_cb(struct loop *loop, struct loop_fd *lfd,
+    uint32_t events);
+typedef void loop_timer_cb(struct loop *loop, struct loop_timer *timer);
+
+/* From a descriptor or timer to what it is embedded in. */
+#define LOOP_EMBEDDED(p, type, member) \
+	((type *)(void *)((char *)(p) - offsetof(type, member)))
 
 /*
  * A watched descriptor, embedded by the caller, who fills all members before
- * loop_add() and may change cb and ctx at any time.
+ * loop_add() and may change cb at any time.
  */
 struct loop_fd {
 	int fd;
 	uint32_t events; /* EPOLL*, passed on to the kernel unchanged */
 	loop_fd_cb *cb;	 /* gets the events that epoll reported */
-	void *ctx;
 };
 
 /* A timer, embedded by the caller; loop_timer_init() before first use. */
 struct loop_timer {
-	uint64_t due_ms; /* clock_mono_ms() time; owned by the loop if set */
+	struct loop_timer *next;
+	struct loop_timer **at; /* what points to it; NULL: not set */
+	uint64_t due_ms;	/* clock_mono_ms() time, as it was asked for */
 	loop_timer_cb *cb;
-	void *ctx;
-	size_t heap_pos; /* 1 + index in the heap, 0: not set */
 };
 
+/*
+ * The wheel.  A bucket of level n is 8^n ms wide and holds the timers that
+ * are rounded up to its end; the farther a timer, the higher its level.  A
+ * timer stays in its bucket, and goes off with all that are there.
+ */
+#define LOOP_LEVELS 7
+#define LOOP_BUCKETS 64
+
 struct loop {
+	void *ctx; /* the caller's, who sets it after loop_init() */
 	int epfd;
 	uint64_t now_ms;	    /* as of the last loop_wait() */
 	struct epoll_event *events; /* LOOP_EVENTS_MAX of them */
 	int nevents;		    /* filled by loop_wait() */
 	int next_event;		    /* first one not yet dispatched */
-	struct loop_timer **heap;   /* earliest first */
-	size_t ntimers;
-	size_t heap_cap;
+	struct loop_timer *overdue; /* go off in loop_dispatch() */
+	uint64_t filled[LOOP_LEVELS]; /* bit per bucket that holds timers */
+	struct loop_timer *bucket[LOOP_LEVELS][LOOP_BUCKETS];
 };
 
 /* Makes a loop; 0, or -1 with errno (nothing is left behind). */
@@ -79,14 +94,16 @@ int loop_mod(struct loop *loop, struct loop_fd *lfd, uint32_t events);
 void loop_del(struct loop *loop, struct loop_fd *lfd);
 
 /* Prepares a timer that is not set. */
-void loop_timer_init(struct loop_timer *timer, loop_timer_cb *cb, void *ctx);
+void loop_timer_init(struct loop_timer *timer, loop_timer_cb *cb);
 
 /*
- * Sets the timer, or moves it, to due_ms (see loop_now()); it fires once.
- * 0, or -1 with errno ENOMEM; moving one that is set never fails.  Cost is
- * logarithmic in the number of timers set.
+ * Sets the timer, or moves it, to due_ms (see loop_now()); it goes off once.
+ * Never early, and late by an eighth of the time until then at most: by
+ * nothing below 62 ms, less than 8 ms below 496 ms, less than 64 ms below
+ * 3.9 s, and so on; what is due at a multiple of that many ms is exact.  So
+ * timers that are far off go off together.
  */
-int loop_timer_set(
+void loop_timer_set(
     struct loop *loop, struct loop_timer *timer, uint64_t due_ms);
 
 /* Cancels the timer if it is set. */
@@ -95,7 +112,7 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 static inline bool
 loop_timer_is_set(const struct loop_timer *timer)
 {
-	return timer->heap_pos != 0;
+	return timer->at != NULL;
 }
 
 /* The time of the last loop_wait() (or loop_init()), as clock_mono_ms(). */
@@ -105,7 +122,7 @@ loop_now(const struct loop *loop)
 	return loop->now_ms;
 }
 
-/* Milliseconds until the first timer is due, 0 if overdue, -1 if none. */
+/* Milliseconds until the first timer goes off, 0 if overdue, -1 if none. */
 int loop_next_timeout(const struct loop *loop);
 
 /*
@@ -116,7 +133,8 @@ int loop_next_timeout(const struct loop *loop);
  */
 int loop_wait(struct loop *loop, int timeout_ms);
 
-/* Runs the callbacks of the last wait, then those of the timers now due. */
+/* Runs the callbacks of the last wait, then those of the timers that were due
+ * then, in no particular order. */
 void loop_dispatch(struct loop *loop);
 
 /* Waits and dispatches; 0, or -1 with errno of loop_wait(). */

@@ -97,12 +97,13 @@ stop_watching(struct child *c, struct loop_fd *lfd)
 }
 
 static void
-chan_cb(struct loop_fd *lfd, uint32_t events)
+chan_cb(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
-	struct child *c = lfd->ctx;
+	struct child *c = LOOP_EMBEDDED(lfd, struct child, chan);
 	struct chan_msg msg;
 	int i, status;
 
+	(void)loop;
 	(void)events;
 	for (i = 0; i < RECORDS_PER_TURN && lfd->fd != -1; i++) {
 		status = chan_recv(lfd->fd, &msg);
@@ -142,10 +143,11 @@ copy_records(struct child *c, int n)
 }
 
 static void
-log_cb(struct loop_fd *lfd, uint32_t events)
+log_cb(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
-	struct child *c = lfd->ctx;
+	struct child *c = LOOP_EMBEDDED(lfd, struct child, log);
 
+	(void)loop;
 	(void)events;
 	if (!copy_records(c, RECORDS_PER_TURN))
 		stop_watching(c, lfd);
@@ -157,7 +159,6 @@ child_watch(struct child *c)
 	c->chan.events = c->log.events = EPOLLIN;
 	c->chan.cb = chan_cb;
 	c->log.cb = log_cb;
-	c->chan.ctx = c->log.ctx = c;
 	if (loop_add(&c->m->loop, &c->chan) == -1)
 		return -1;
 	return loop_add(&c->m->loop, &c->log);

@@ -89,12 +89,11 @@ new_master(const struct options *opt, const struct conf *conf,
 	for (i = 0; i < CONF_WORKERS_MAX; i++) {
 		m->place[i].m = m;
 		m->place[i].index = i;
-		loop_timer_init(&m->place[i].timer, spawn_timer,
-		    &m->place[i]);
+		loop_timer_init(&m->place[i].timer, spawn_timer);
 	}
-	loop_timer_init(&m->grave_timer, reap_grave_timer, m);
-	loop_timer_init(&m->watch_timer, watch_timer, m);
-	loop_timer_init(&m->reload_timer, reload_timer, m);
+	loop_timer_init(&m->grave_timer, reap_grave_timer);
+	loop_timer_init(&m->watch_timer, watch_timer);
+	loop_timer_init(&m->reload_timer, reload_timer);
 	return m;
 }
 
@@ -312,12 +311,13 @@ start(struct master *m)
 	    memory_order_relaxed);
 	if (open_files(m) == -1 || drop_privileges(m) == -1)
 		return -1;
-	if (loop_init(&m->loop) == -1 || signals_open(m) == -1)
+	if (loop_init(&m->loop) == -1)
 		return fail_errno("cannot make the event loop");
+	m->loop.ctx = m;
+	if (signals_open(m) == -1)
+		return fail_errno("cannot watch for signals");
 	m->watch_ms = loop_now(&m->loop);
-	if (loop_timer_set(&m->loop, &m->watch_timer, m->watch_ms + 1000) ==
-	    -1)
-		return fail_errno("cannot set a timer");
+	loop_timer_set(&m->loop, &m->watch_timer, m->watch_ms + 1000);
 	for (i = 0; i < m->nworkers; i++)
 		spawn_place(&m->place[i]);
 	return 0;
@@ -361,9 +361,9 @@ kill_all(struct master *m)
 }
 
 static void
-stop_timer(struct loop_timer *timer)
+stop_timer(struct loop *loop, struct loop_timer *timer)
 {
-	struct master *m = timer->ctx;
+	struct master *m = loop->ctx;
 	struct child *c;
 	uint32_t i;
 	bool again = false;
@@ -379,8 +379,7 @@ stop_timer(struct loop_timer *timer)
 	}
 	kill_all(m);
 	if (again)
-		(void)loop_timer_set(&m->loop, timer,
-		    loop_now(&m->loop) + MASTER_STOP_MS);
+		loop_timer_set(loop, timer, loop_now(loop) + MASTER_STOP_MS);
 	else
 		m->finished = true; /* stuck in the kernel */
 }
@@ -405,10 +404,9 @@ master_stop(struct master *m, int exit_status)
 		    chan_send(c->chan.fd, CHAN_STOP, 0, NULL, 0, -1) == -1)
 			child_kill(c);
 	}
-	loop_timer_init(&m->stop_timer, stop_timer, m);
-	if (loop_timer_set(&m->loop, &m->stop_timer,
-		loop_now(&m->loop) + MASTER_STOP_MS) == -1)
-		kill_all(m);
+	loop_timer_init(&m->stop_timer, stop_timer);
+	loop_timer_set(&m->loop, &m->stop_timer,
+	    loop_now(&m->loop) + MASTER_STOP_MS);
 	master_check_stopped(m);
 }
 

@@ -129,7 +129,7 @@ void spawn_place(struct place *p);
 void spawn_waiting(struct master *m);
 /* How long until the place may start again, and count its failure. */
 uint64_t spawn_backoff_ms(struct place *p, uint64_t lived_ms);
-void spawn_timer(struct loop_timer *timer);
+void spawn_timer(struct loop *loop, struct loop_timer *timer);
 
 /* child.c: what children say. */
 int child_watch(struct child *c);
@@ -139,10 +139,10 @@ void child_kill(struct child *c);
 
 /* reap.c */
 void reap_children(struct master *m);
-void reap_grave_timer(struct loop_timer *timer);
+void reap_grave_timer(struct loop *loop, struct loop_timer *timer);
 
 /* watch.c */
-void watch_timer(struct loop_timer *timer);
+void watch_timer(struct loop *loop, struct loop_timer *timer);
 void watch_complaint(struct child *c, uint64_t accused, const char *text);
 
 /* reload.c */
@@ -151,7 +151,7 @@ void reload_start(struct master *m);
 void reload_send(struct child *c);
 /* A child has acknowledged or is gone. */
 void reload_check(struct master *m);
-void reload_timer(struct loop_timer *timer);
+void reload_timer(struct loop *loop, struct loop_timer *timer);
 
 /* signals.c */
 int signals_block(void);

@@ -105,7 +105,7 @@ look_at_graves(struct master *m)
 		delay = GRAVE_LOOK_MS * (UINT64_C(1) + m->grave_looks++);
 		if (delay > GRAVE_LOOK_MAX_MS)
 			delay = GRAVE_LOOK_MAX_MS;
-		(void)loop_timer_set(&m->loop, &m->grave_timer,
+		loop_timer_set(&m->loop, &m->grave_timer,
 		    loop_now(&m->loop) + delay);
 	}
 	if (closed)
@@ -113,9 +113,10 @@ look_at_graves(struct master *m)
 }
 
 void
-reap_grave_timer(struct loop_timer *timer)
+reap_grave_timer(struct loop *loop, struct loop_timer *timer)
 {
-	look_at_graves(timer->ctx);
+	(void)timer;
+	look_at_graves(loop->ctx);
 }
 
 /* "killed by signal 11" or "exited with status 1". */
@@ -228,7 +229,7 @@ mourn(struct child *c, int status, uint64_t connections)
 	else if (delay == 0)
 		spawn_place(p);
 	else if (!p->retired)
-		(void)loop_timer_set(&m->loop, &p->timer, now + delay);
+		loop_timer_set(&m->loop, &p->timer, now + delay);
 }
 
 static void

@@ -168,13 +168,14 @@ reload_send(struct child *c)
 }
 
 void
-reload_timer(struct loop_timer *timer)
+reload_timer(struct loop *loop, struct loop_timer *timer)
 {
-	struct master *m = timer->ctx;
+	struct master *m = loop->ctx;
 	bool kill = m->conf.watchdog_ms != 0;
 	struct child *c;
 	uint32_t i;
 
+	(void)timer;
 	if (m->stopping)
 		return; /* the stop has its own patience */
 	for (i = 0; i < m->zones.geo.nslots; i++) {
@@ -202,7 +203,7 @@ distribute(struct master *m)
 	uint32_t i;
 
 	m->reloading = true;
-	(void)loop_timer_set(&m->loop, &m->reload_timer,
+	loop_timer_set(&m->loop, &m->reload_timer,
 	    loop_now(&m->loop) + patience);
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		if (m->child[i].state == CHILD_LIVE)

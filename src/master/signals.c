@@ -126,13 +126,13 @@ dispatch(struct master *m, int signo)
 }
 
 static void
-signal_cb(struct loop_fd *lfd, uint32_t events)
+signal_cb(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
 	struct signalfd_siginfo si;
 
 	(void)events;
 	while (read(lfd->fd, &si, sizeof si) == (ssize_t)sizeof si)
-		dispatch(lfd->ctx, (int)si.ssi_signo);
+		dispatch(loop->ctx, (int)si.ssi_signo);
 }
 
 int
@@ -149,7 +149,6 @@ signals_open(struct master *m)
 		return -1;
 	m->signals.events = EPOLLIN;
 	m->signals.cb = signal_cb;
-	m->signals.ctx = m;
 	return loop_add(&m->loop, &m->signals);
 }
 

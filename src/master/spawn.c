@@ -248,7 +248,7 @@ spawn_place(struct place *p)
 		delay = 1000; /* the reason has not gone away yet */
 	log_errno("cannot start worker %u, trying again in %u s", slot,
 	    (unsigned)(delay / 1000));
-	(void)loop_timer_set(&m->loop, &p->timer, loop_now(&m->loop) + delay);
+	loop_timer_set(&m->loop, &p->timer, loop_now(&m->loop) + delay);
 }
 
 void
@@ -263,7 +263,8 @@ spawn_waiting(struct master *m)
 }
 
 void
-spawn_timer(struct loop_timer *timer)
+spawn_timer(struct loop *loop, struct loop_timer *timer)
 {
-	spawn_place(timer->ctx);
+	(void)loop;
+	spawn_place(LOOP_EMBEDDED(timer, struct place, timer));
 }

@@ -85,10 +85,10 @@ watch_starting(struct child *c, uint64_t step)
 }
 
 void
-watch_timer(struct loop_timer *timer)
+watch_timer(struct loop *loop, struct loop_timer *timer)
 {
-	struct master *m = timer->ctx;
-	uint64_t now = loop_now(&m->loop), step = now - m->watch_ms;
+	struct master *m = loop->ctx;
+	uint64_t now = loop_now(loop), step = now - m->watch_ms;
 	uint64_t awaited;
 	struct child *c;
 	uint32_t i;
@@ -108,7 +108,7 @@ watch_timer(struct loop_timer *timer)
 			watch_starting(c, step);
 	}
 	m->watch_ms = now;
-	(void)loop_timer_set(&m->loop, timer, now + WATCH_MS);
+	loop_timer_set(loop, timer, now + WATCH_MS);
 }
 
 void

@@ -33,14 +33,14 @@ static const struct string_key {
 	const char *name;
 	size_t offset;
 	bool hidden; /* not for anybody's eyes */
-	bool secret; /* worthless once the client is known */
+	bool credential; /* what authentication compares */
 } string_keys[NSTRINGS] = {
-	{ "user", offsetof(struct connect_opts, user), false, false },
+	{ "user", offsetof(struct connect_opts, user), false, true },
 	{ "pass", offsetof(struct connect_opts, pass), true, true },
 	{ "auth_token", offsetof(struct connect_opts, auth_token), true, true },
 	{ "nkey", offsetof(struct connect_opts, nkey), true, false },
-	{ "sig", offsetof(struct connect_opts, sig), true, true },
-	{ "jwt", offsetof(struct connect_opts, jwt), true, true },
+	{ "sig", offsetof(struct connect_opts, sig), true, false },
+	{ "jwt", offsetof(struct connect_opts, jwt), true, false },
 	{ "name", offsetof(struct connect_opts, name), false, false },
 	{ "lang", offsetof(struct connect_opts, lang), false, false },
 	{ "version", offsetof(struct connect_opts, version), false, false },
@@ -104,13 +104,35 @@ connect_fini(struct connect_opts *o)
 }
 
 void
-connect_forget_secrets(struct connect_opts *o)
+connect_free(struct connect_opts **op)
+{
+	if (*op == NULL)
+		return;
+	connect_fini(*op);
+	free(*op);
+	*op = NULL;
+}
+
+void
+connect_keep_credentials(struct connect_opts *o)
 {
 	size_t i;
 
 	for (i = 0; i < NSTRINGS; i++)
-		if (string_keys[i].secret)
+		if (!string_keys[i].credential)
 			string_wipe(string_at(o, i));
+}
+
+int
+connect_str_set(struct connect_str *s, const char *text, size_t len)
+{
+	if (len == 0)
+		return 0;
+	if ((s->p = malloc(len)) == NULL)
+		return -1;
+	memcpy(s->p, text, len);
+	s->len = (uint32_t)len;
+	return 0;
 }
 
 size_t

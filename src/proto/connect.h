@@ -27,8 +27,12 @@ struct connect_opts {
 
 void connect_init(struct connect_opts *o); /* the defaults of 1.3 */
 void connect_fini(struct connect_opts *o);
-/* Overwrite and free what is secret and no longer needed. */
-void connect_forget_secrets(struct connect_opts *o);
+/* The same for one from malloc(), NULL accepted; *op becomes NULL. */
+void connect_free(struct connect_opts **op);
+/* Overwrite and free all strings but user, pass and auth_token. */
+void connect_keep_credentials(struct connect_opts *o);
+/* A string into *s, which held none; 0 or -1 (ENOMEM). */
+int connect_str_set(struct connect_str *s, const char *text, size_t len);
 /* Bytes of memory the strings take. */
 size_t connect_bytes(const struct connect_opts *o);
 /* Decode on top of *o (keys that are absent keep their values).  0, or -1 on

@@ -17,11 +17,11 @@ static_assert(sizeof(struct score_proc_shm) == 2 * NATSD_CACHELINE,
     "score process line layout");
 static_assert(offsetof(struct score_proc_shm, auth_errors) == 16 * 8,
     "score process line layout");
-static_assert(sizeof(struct score_conn_shm) == 2 * NATSD_CACHELINE,
+static_assert(sizeof(struct score_conn_shm) == 3 * SCORE_ALIGN,
     "score connection line layout");
 static_assert(offsetof(struct score_conn_shm, addr) == 88 &&
     offsetof(struct score_conn_shm, name) == 112 &&
-    offsetof(struct score_conn_shm, version) == 112 + 2 * SCORE_TEXT,
+    offsetof(struct score_conn_shm, version) == 168,
     "score connection line layout");
 
 /* Lines begin behind the process' line. */
@@ -79,17 +79,17 @@ score_conn_clear(struct score_conn_shm *conn)
 }
 
 void
-score_text(char dst[SCORE_TEXT], const void *src, size_t len)
+score_text(char *dst, size_t size, const void *src, size_t len)
 {
 	const uint8_t *s = src;
 
-	if (len > SCORE_TEXT - 1) {
-		len = SCORE_TEXT - 1;
+	if (len > size - 1) {
+		len = size - 1;
 		/* Not in the middle of a UTF-8 sequence. */
 		while (len > 0 && (s[len] & 0xc0) == 0x80)
 			len--;
 	}
 	if (len > 0)
 		memcpy(dst, s, len);
-	memset(dst + len, 0, SCORE_TEXT - len);
+	memset(dst + len, 0, size - len);
 }

@@ -14,7 +14,13 @@
 #include "shm/own.h"
 #include "shm/zone.h"
 
-#define SCORE_TEXT 48 /* bytes kept of name, lang, version each */
+/* Bytes kept of a client's texts, the NUL included. */
+#define SCORE_NAME 40
+#define SCORE_LANG 16
+#define SCORE_VERSION 24
+/* Lines of connections lie at multiples of this: there are many of them, and
+ * their one writer has nobody to share a pair of cache lines with. */
+#define SCORE_ALIGN 64
 
 /*
  * The process' line.
@@ -65,7 +71,7 @@ enum score_conn_state { SCORE_FREE = 0, SCORE_OPEN = 1 };
  * Capacity: nlines per own zone; none free: `maximum connections exceeded`.
  */
 struct score_conn_shm {
-	alignas(NATSD_CACHELINE) _Atomic uint32_t state;
+	alignas(SCORE_ALIGN) _Atomic uint32_t state;
 	_Atomic uint32_t subscriptions;
 	_Atomic uint64_t cid;
 	_Atomic uint64_t start_ns; /* CLOCK_REALTIME */
@@ -77,9 +83,9 @@ struct score_conn_shm {
 	uint8_t addr[16]; /* peer, IPv4-mapped or IPv6; zeros for Unix */
 	_Atomic uint32_t port;
 	_Atomic uint32_t transport; /* 0 TCP, 1 Unix */
-	char name[SCORE_TEXT];
-	char lang[SCORE_TEXT];
-	char version[SCORE_TEXT];
+	char name[SCORE_NAME];
+	char lang[SCORE_LANG];
+	char version[SCORE_VERSION];
 };
 
 /* Bytes that the scoreboard takes behind the head of an own zone. */
@@ -93,9 +99,9 @@ struct score_conn_shm *score_conn(const struct zone *own, uint32_t line);
 void score_conn_clear(struct score_conn_shm *conn);
 void score_conn_open(struct score_conn_shm *conn);
 void score_conn_close(struct score_conn_shm *conn);
-/* Owner: store a text, cut to SCORE_TEXT - 1 bytes between UTF-8 sequences,
- * the rest zeros.  Not escaped: whoever shows it does that. */
-void score_text(char dst[SCORE_TEXT], const void *src, size_t len);
+/* Owner: store a text, cut to size - 1 bytes between UTF-8 sequences, the
+ * rest zeros.  Not escaped: whoever shows it does that. */
+void score_text(char *dst, size_t size, const void *src, size_t len);
 
 /* An enum score_conn_state. */
 static inline uint32_t

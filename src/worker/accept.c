@@ -289,10 +289,11 @@ accept_balance(struct worker *w)
 }
 
 static void
-pause_over(struct loop_timer *t)
+pause_over(struct loop *loop, struct loop_timer *t)
 {
-	struct worker *w = t->ctx;
+	struct worker *w = loop->ctx;
 
+	(void)t;
 	w->accept_pause_ms = 0;
 }
 
@@ -312,18 +313,17 @@ accept_failed(struct worker *w, int error)
 	    "Temporary Client Accept Error(%s), sleeping %ums",
 	    strerror(error), ms);
 	w->accept_next_ms = ms * 2 < PAUSE_MAX_MS ? ms * 2 : PAUSE_MAX_MS;
-	if (loop_timer_set(&w->loop, &w->accept_timer, w->now_ms + ms) == 0) {
-		w->accept_pause_ms = ms;
-		watch(w, false);
-	}
+	loop_timer_set(&w->loop, &w->accept_timer, w->now_ms + ms);
+	w->accept_pause_ms = ms;
+	watch(w, false);
 }
 
 static void
-listener_event(struct loop_fd *lfd, uint32_t events)
+listener_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
-	struct worker *w = lfd->ctx;
-	struct worker_listener *l = (struct worker_listener *)(void *)
-	    ((char *)lfd - offsetof(struct worker_listener, lfd));
+	struct worker *w = loop->ctx;
+	struct worker_listener *l = LOOP_EMBEDDED(lfd, struct worker_listener,
+	    lfd);
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof addr;
 	int fd;
@@ -348,7 +348,7 @@ accept_init(struct worker *w, const struct heritage *h)
 	struct worker_listener *l;
 	uint32_t i;
 
-	loop_timer_init(&w->accept_timer, pause_over, w);
+	loop_timer_init(&w->accept_timer, pause_over);
 	w->accept_next_ms = PAUSE_FIRST_MS;
 	w->nlisten = h->nlisten;
 	for (i = 0; i < h->nlisten; i++) {
@@ -356,7 +356,6 @@ accept_init(struct worker *w, const struct heritage *h)
 		l->lfd.fd = h->listen[i].fd;
 		l->lfd.events = EPOLLIN | EPOLLEXCLUSIVE;
 		l->lfd.cb = listener_event;
-		l->lfd.ctx = w;
 		l->unix_socket = h->listen[i].unix_socket;
 	}
 	return line_grow(w);
@@ -383,7 +382,8 @@ void
 accept_trim(struct worker *w)
 {
 	uint64_t live = slots_live(w->slots), before = 0, mine = 0;
-	struct client *c, *next;
+	uint32_t line = 0;
+	struct client *c;
 	slotno s;
 
 	if (w->conf.max_connections == 0)
@@ -396,8 +396,7 @@ accept_trim(struct worker *w)
 			before += score_get(&score_proc(
 			    &w->zown[s])->connections);
 	}
-	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+	while ((c = client_walk(w, &line)) != NULL) {
 		if (c->state != CLIENT_OPEN)
 			continue;
 		if (before + ++mine > w->conf.max_connections)

@@ -35,22 +35,69 @@
 
 /* ---- lists ----------------------------------------------------------- */
 
+static struct client *
+linked(const struct worker *w, uint32_t link)
+{
+	return link == 0 ? NULL : w->client[link - 1];
+}
+
+struct client *
+client_first(const struct worker *w, enum client_list l)
+{
+	return linked(w, w->list[l].first);
+}
+
+struct client *
+client_next(const struct worker *w, const struct client *c,
+    enum client_list l)
+{
+	return linked(w, c->link[l].next);
+}
+
+struct client *
+client_walk(const struct worker *w, uint32_t *line)
+{
+	while (*line < w->lines_used)
+		if (w->client[(*line)++] != NULL)
+			return w->client[*line - 1];
+	return NULL;
+}
+
 void
 client_list_add(struct worker *w, struct client *c, enum client_list l)
 {
+	struct client_head *head = &w->list[l];
+	uint32_t self = c->line + 1;
+
 	if (client_listed(c, l))
 		return;
-	c->in_list |= (uint16_t)(1u << l);
-	TAILQ_INSERT_TAIL(&w->list[l], c, entry[l]);
+	c->in_list |= (uint8_t)(1u << l);
+	c->link[l].next = 0;
+	c->link[l].prev = head->last;
+	if (head->last != 0)
+		linked(w, head->last)->link[l].next = self;
+	else
+		head->first = self;
+	head->last = self;
 }
 
 void
 client_list_del(struct worker *w, struct client *c, enum client_list l)
 {
+	struct client_head *head = &w->list[l];
+	struct client_link *k = &c->link[l];
+
 	if (!client_listed(c, l))
 		return;
-	c->in_list &= (uint16_t)~(1u << l);
-	TAILQ_REMOVE(&w->list[l], c, entry[l]);
+	c->in_list &= (uint8_t)~(1u << l);
+	if (k->next != 0)
+		linked(w, k->next)->link[l].prev = k->prev;
+	else
+		head->last = k->prev;
+	if (k->prev != 0)
+		linked(w, k->prev)->link[l].next = k->next;
+	else
+		head->first = k->next;
 }
 
 /* Take the first off a list; NULL when all that stood there as the round
@@ -58,7 +105,7 @@ client_list_del(struct worker *w, struct client *c, enum client_list l)
 static struct client *
 next_of_round(struct worker *w, enum client_list l, uint32_t round)
 {
-	struct client *c = TAILQ_FIRST(&w->list[l]);
+	struct client *c = client_first(w, l);
 
 	if (c == NULL || c->round == round)
 		return NULL;
@@ -104,8 +151,9 @@ client_name(const struct worker *w, const struct client *c)
 
 /* ---- life ------------------------------------------------------------ */
 
-static void client_event(struct loop_fd *lfd, uint32_t events);
-static void client_timer(struct loop_timer *t);
+static void client_event(struct loop *loop, struct loop_fd *lfd,
+    uint32_t events);
+static void client_timer(struct loop *loop, struct loop_timer *t);
 
 static void
 score_peer(struct client *c, const struct sockaddr_storage *addr)
@@ -142,16 +190,19 @@ score_open(struct worker *w, struct client *c,
 	    memory_order_relaxed);
 	atomic_store_explicit(&s->start_ns, clock_real_ns(),
 	    memory_order_relaxed);
+	atomic_store_explicit(&s->last_ms, w->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&s->state, SCORE_OPEN, memory_order_release);
 }
 
 static void
 defaults(struct worker *w, struct client *c)
 {
-	connect_init(&c->opts);
-	c->verbose = c->opts.verbose;
-	c->pedantic = c->opts.pedantic;
-	c->echo = c->opts.echo;
+	struct connect_opts o;
+
+	connect_init(&o);
+	c->verbose = o.verbose;
+	c->pedantic = o.pedantic;
+	c->echo = o.echo;
 	c->authorized = !w->conf.auth_required;
 }
 
@@ -167,8 +218,7 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	c->lfd.fd = fd;
 	c->lfd.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 	c->lfd.cb = client_event;
-	c->lfd.ctx = w;
-	loop_timer_init(&c->timer, client_timer, w);
+	loop_timer_init(&c->timer, client_timer);
 	if (loop_add(&w->loop, &c->lfd) != 0)
 		goto fail;
 	c->line = line;
@@ -176,10 +226,9 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	c->unix_peer = unix_peer;
 	score_open(w, c, addr);
 	defaults(w, c);
-	c->last_in_ms = c->last_progress_ms = w->now_ms;
+	c->last_progress_ms = w->now_ms;
 	c->counted = true;
 	w->client[line] = c;
-	client_list_add(w, c, LIST_ALL);
 	client_timer_start(w, c);
 	return c;
 fail:
@@ -262,8 +311,7 @@ linger(struct worker *w, struct client *c, const char *reason, uint64_t ms)
 	client_list_add(w, c, LIST_FLUSH);
 	if (c->blocked && w->conf.write_deadline_ms > ms)
 		ms = w->conf.write_deadline_ms;
-	if (loop_timer_set(&w->loop, &c->timer, w->now_ms + ms) != 0)
-		client_close(w, c, reason);
+	loop_timer_set(&w->loop, &c->timer, w->now_ms + ms);
 }
 
 /* What the client is told, as it stands at the beginning of scratch, n bytes;
@@ -328,7 +376,7 @@ take_apart(struct worker *w, struct client *c)
 	    memory_order_release);
 	w->client[c->line] = NULL;
 	accept_line_free(w, c->line);
-	connect_fini(&c->opts);
+	connect_free(&c->credentials);
 	free(c->barrier);
 	free(c);
 }
@@ -357,7 +405,7 @@ client_reap(struct worker *w)
 {
 	struct client *c;
 
-	while ((c = TAILQ_FIRST(&w->list[LIST_DOOMED])) != NULL)
+	while ((c = client_first(w, LIST_DOOMED)) != NULL)
 		take_apart(w, c);
 }
 
@@ -380,8 +428,7 @@ client_timer_start(struct worker *w, struct client *c)
 		c->first_ping = true;
 		ms = jitter(w, ms < FIRST_PING_MS ? ms : FIRST_PING_MS);
 	}
-	if (loop_timer_set(&w->loop, &c->timer, w->now_ms + ms) != 0)
-		client_close(w, c, "Out of Memory");
+	loop_timer_set(&w->loop, &c->timer, w->now_ms + ms);
 }
 
 static void
@@ -398,13 +445,15 @@ ping(struct worker *w, struct client *c)
 	if (log_trace_on())
 		trace_out(w, c, (const uint8_t *)"PING", 4);
 	client_write(w, c, "PING\r\n", 6);
+	/* Many are due at once: no chunk of output is to be held for each. */
+	client_flush_early(w, c);
 }
 
 static void
 ping_due(struct worker *w, struct client *c)
 {
 	uint64_t interval = w->conf.ping_interval_ms;
-	bool quiet = w->now_ms - c->last_in_ms >= interval;
+	bool quiet = w->now_ms - score_get(&c->score->last_ms) >= interval;
 	bool refresh = c->rtt_known &&
 	    w->now_ms - c->rtt_at_ms > RTT_REFRESH_MS;
 
@@ -413,17 +462,15 @@ ping_due(struct worker *w, struct client *c)
 		ping(w, c);
 		c->first_ping = false;
 	}
-	if (c->state == CLIENT_OPEN && loop_timer_set(&w->loop, &c->timer,
-	    w->now_ms + interval) != 0)
-		client_close(w, c, "Out of Memory");
+	if (c->state == CLIENT_OPEN)
+		loop_timer_set(&w->loop, &c->timer, w->now_ms + interval);
 }
 
 static void
-client_timer(struct loop_timer *t)
+client_timer(struct loop *loop, struct loop_timer *t)
 {
-	struct worker *w = t->ctx;
-	struct client *c = (struct client *)(void *)((char *)t -
-	    offsetof(struct client, timer));
+	struct worker *w = loop->ctx;
+	struct client *c = LOOP_EMBEDDED(t, struct client, timer);
 
 	if (c->state == CLIENT_LINGER)
 		client_close(w, c, "lingered");
@@ -458,7 +505,8 @@ client_stall_timeout(const struct worker *w)
 	const struct client *c;
 	uint64_t first = UINT64_MAX, now = clock_mono_ms();
 
-	TAILQ_FOREACH(c, &w->list[LIST_STALLED], entry[LIST_STALLED])
+	for (c = client_first(w, LIST_STALLED); c != NULL;
+	    c = client_next(w, c, LIST_STALLED))
 		if (c->stall_until_ms < first)
 			first = c->stall_until_ms;
 	if (first == UINT64_MAX)
@@ -471,8 +519,8 @@ unstall(struct worker *w)
 {
 	struct client *c, *next;
 
-	for (c = TAILQ_FIRST(&w->list[LIST_STALLED]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_STALLED]);
+	for (c = client_first(w, LIST_STALLED); c != NULL; c = next) {
+		next = client_next(w, c, LIST_STALLED);
 		if (c->stall_until_ms > w->now_ms)
 			continue;
 		client_list_del(w, c, LIST_STALLED);
@@ -486,8 +534,10 @@ static void
 memory_deadline(struct worker *w)
 {
 	struct client *c, *oldest = NULL, *first = NULL;
+	uint32_t line = 0;
 
-	TAILQ_FOREACH(c, &w->list[LIST_WAIT], entry[LIST_WAIT])
+	for (c = client_first(w, LIST_WAIT); c != NULL;
+	    c = client_next(w, c, LIST_WAIT))
 		if (c->wait == WAIT_MEMORY) {
 			first = c;
 			break;
@@ -495,7 +545,7 @@ memory_deadline(struct worker *w)
 	if (first == NULL ||
 	    w->now_ms - first->wait_since_ms < w->conf.write_deadline_ms)
 		return;
-	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+	while ((c = client_walk(w, &line)) != NULL)
 		if (c->state == CLIENT_OPEN && c->big != NULL &&
 		    c->big_have < c->big_need && (oldest == NULL ||
 		    c->wait_since_ms < oldest->wait_since_ms))
@@ -526,8 +576,9 @@ static struct client *
 with_most(struct worker *w, size_t (*bytes)(const struct client *))
 {
 	struct client *c, *most = NULL;
+	uint32_t line = 0;
 
-	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+	while ((c = client_walk(w, &line)) != NULL)
 		if (c->state != CLIENT_DOOMED && bytes(c) > 0 &&
 		    (most == NULL || bytes(c) > bytes(most)))
 			most = c;
@@ -568,8 +619,8 @@ write_deadlines(struct worker *w)
 {
 	struct client *c, *next;
 
-	for (c = TAILQ_FIRST(&w->list[LIST_BLOCKED]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_BLOCKED]);
+	for (c = client_first(w, LIST_BLOCKED); c != NULL; c = next) {
+		next = client_next(w, c, LIST_BLOCKED);
 		if (c->out.bytes == 0 || c->state != CLIENT_OPEN || w->now_ms -
 		    c->last_progress_ms <= w->conf.write_deadline_ms ||
 		    client_progress(w, c))
@@ -673,7 +724,8 @@ client_may_resume(struct worker *w)
 	struct client *c;
 
 	w->parked = 0;
-	TAILQ_FOREACH(c, &w->list[LIST_WAIT], entry[LIST_WAIT]) {
+	for (c = client_first(w, LIST_WAIT); c != NULL;
+	    c = client_next(w, c, LIST_WAIT)) {
 		if (client_released(w, c))
 			break;
 		if (c->wait == WAIT_RING)
@@ -970,7 +1022,7 @@ client_flush_all(struct worker *w)
 {
 	struct client *c;
 
-	while ((c = TAILQ_FIRST(&w->list[LIST_FLUSH])) != NULL) {
+	while ((c = client_first(w, LIST_FLUSH)) != NULL) {
 		client_list_del(w, c, LIST_FLUSH);
 		if (!c->blocked)
 			client_flush(w, c);
@@ -983,11 +1035,10 @@ client_flush_all(struct worker *w)
 }
 
 static void
-client_event(struct loop_fd *lfd, uint32_t events)
+client_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
-	struct worker *w = lfd->ctx;
-	struct client *c = (struct client *)(void *)((char *)lfd -
-	    offsetof(struct client, lfd));
+	struct worker *w = loop->ctx;
+	struct client *c = LOOP_EMBEDDED(lfd, struct client, lfd);
 
 	if (c->state == CLIENT_DOOMED)
 		return;

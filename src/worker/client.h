@@ -5,7 +5,6 @@
 #ifndef WORKER_CLIENT_H
 #define WORKER_CLIENT_H
 
-#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include <stdbool.h>
@@ -44,25 +43,36 @@ enum client_list {
 	LIST_STALLED, /* held back for a while */
 	LIST_BLOCKED, /* its socket takes no more for now */
 	LIST_DOOMED,
-	LIST_ALL,
 	LISTS
+};
+
+/* Lists go by scoreboard lines, plus 1: half of what pointers take. */
+struct client_link {
+	uint32_t next, prev; /* 0 = none */
+};
+
+struct client_head {
+	uint32_t first, last;
 };
 
 struct client {
 	struct subscriber who; /* first: see client_of() */
 	struct loop_fd lfd;
 	struct loop_timer timer; /* authentication, ping, linger */
-	TAILQ_ENTRY(client) entry[LISTS];
+	struct client_link link[LISTS];
 	uint32_t round; /* the pass over a list that has seen it last */
 	uint16_t in_list; /* bit per list */
 	uint8_t state;
 	uint8_t wait;
-	/* options of CONNECT in force */
+	/* options of CONNECT in force, and two as they were asked for: the
+	 * configuration may be against them, and change */
 	bool verbose : 1;
 	bool pedantic : 1;
 	bool echo : 1;
 	bool headers : 1;
 	bool no_responders : 1;
+	bool asked_headers : 1;
+	bool asked_no_responders : 1;
 	bool connected : 1; /* CONNECT was accepted */
 	bool authorized : 1;
 	bool eof : 1; /* nothing more will come */
@@ -96,13 +106,12 @@ struct client {
 	uint64_t asked; /* slots that got asking messages since last PONG */
 	uint64_t *barrier; /* WAIT_BARRIER: numbers, SLOTS_MAX of them */
 	uint64_t stall_until_ms;
-	uint64_t last_in_ms; /* what counts as activity for pings */
 	uint64_t last_progress_ms; /* the socket took something */
 	int kernel_queue; /* bytes in its send queue when last looked at */
 	uint64_t wait_since_ms;
 	uint64_t ping_sent_ns;
 	uint64_t rtt_at_ms;
-	struct connect_opts opts;
+	struct connect_opts *credentials; /* of CONNECT; NULL = none */
 };
 
 static inline struct client *
@@ -110,8 +119,6 @@ client_of(struct subscriber *who)
 {
 	return (struct client *)(void *)who;
 }
-
-TAILQ_HEAD(client_head, client);
 
 /* A connection that accept() gave; owns fd.  NULL: no memory (fd closed). */
 struct client *client_new(struct worker *w, int fd,
@@ -183,5 +190,11 @@ client_listed(const struct client *c, enum client_list l)
 }
 void client_list_add(struct worker *w, struct client *c, enum client_list l);
 void client_list_del(struct worker *w, struct client *c, enum client_list l);
+/* A walk: first, and next of c; NULL at the end. */
+struct client *client_first(const struct worker *w, enum client_list l);
+struct client *client_next(const struct worker *w, const struct client *c,
+    enum client_list l);
+/* All of them, by their lines: *line starts at 0.  NULL at the end. */
+struct client *client_walk(const struct worker *w, uint32_t *line);
 
 #endif

@@ -246,7 +246,8 @@ lane_take(struct worker *w, struct client *c, const uint8_t *p, size_t len,
 		score_add(&w->score->in_bytes, bytes);
 		score_add(&c->score->in_msgs, msgs);
 		score_add(&c->score->in_bytes, bytes);
-		c->last_in_ms = w->now_ms;
+		atomic_store_explicit(&c->score->last_ms, w->now_ms,
+		    memory_order_relaxed);
 	}
 	return off;
 }

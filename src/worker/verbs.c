@@ -53,6 +53,14 @@ drained(struct worker *w, struct client *c)
 	return c->state == CLIENT_OPEN;
 }
 
+/* What counts as activity for pings. */
+static inline void
+active(const struct worker *w, struct client *c)
+{
+	atomic_store_explicit(&c->score->last_ms, w->now_ms,
+	    memory_order_relaxed);
+}
+
 static void
 reply(struct worker *w, struct client *c, const char *text, size_t len)
 {
@@ -367,7 +375,7 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 		c->need = (uint32_t)at + 2;
 		return 0;
 	}
-	c->last_in_ms = w->now_ms;
+	active(w, c);
 	if (log_trace_on() && !c->replied)
 		trace_publish(w, c, op, p);
 	if (!publish_replies(w, c, op, &deliver))
@@ -463,7 +471,7 @@ do_sub(struct worker *w, struct client *c, const struct parse_op *op)
 		    (const char *)op->subject.p, (int)op->queue.len,
 		    (const char *)op->queue.p, op->queue.len > 0 ? " " : "",
 		    (int)op->sid.len, (const char *)op->sid.p);
-	c->last_in_ms = w->now_ms;
+	active(w, c);
 	e = sub_check(w, c, op, &dup);
 	if (e == PERR_NONE && !dup)
 		e = subscribe(w, c, op);
@@ -486,7 +494,7 @@ do_unsub(struct worker *w, struct client *c, const struct parse_op *op)
 	if (log_trace_on())
 		trace_in(w, c, "UNSUB", op->max_given ? "%.*s %u" : "%.*s",
 		    (int)op->sid.len, (const char *)op->sid.p, op->max);
-	c->last_in_ms = w->now_ms;
+	active(w, c);
 	n = subs_find(&w->subs, &c->subs, op->sid);
 	if (n != 0) {
 		s = subs_at(&w->subs, n);
@@ -511,7 +519,7 @@ do_ping(struct worker *w, struct client *c, const struct parse_op *op)
 		return 0;
 	if (log_trace_on())
 		trace_in(w, c, "PING", NULL);
-	c->last_in_ms = w->now_ms;
+	active(w, c);
 	reply(w, c, "PONG\r\n", 6);
 	return op->line_len;
 }
@@ -571,41 +579,88 @@ connect_check(const struct worker *w, const struct connect_opts *o)
 	return PERR_NONE;
 }
 
-static void
-connect_apply(struct worker *w, struct client *c)
+/* What an earlier CONNECT has said: keys that are absent from this one keep
+ * their values.  The credentials move to *o; all else is in the client's bits
+ * and on the scoreboard. */
+static int
+connect_recall(struct client *c, struct connect_opts *o)
 {
-	struct connect_opts *o = &c->opts;
+	const struct score_conn_shm *s = c->score;
+
+	connect_init(o);
+	if (c->credentials != NULL)
+		*o = *c->credentials;
+	free(c->credentials);
+	c->credentials = NULL;
+	o->verbose = c->verbose;
+	o->pedantic = c->pedantic;
+	o->echo = c->echo;
+	o->headers = c->asked_headers;
+	o->no_responders = c->asked_no_responders;
+	if (connect_str_set(&o->name, s->name, strlen(s->name)) != 0 ||
+	    connect_str_set(&o->lang, s->lang, strlen(s->lang)) != 0)
+		return -1;
+	return connect_str_set(&o->version, s->version, strlen(s->version));
+}
+
+/* For the next CONNECT, and for a reload. */
+static int
+keep_credentials(struct client *c, struct connect_opts *o)
+{
+	if ((c->credentials = malloc(sizeof *o)) == NULL)
+		return -1;
+	connect_keep_credentials(o);
+	*c->credentials = *o;
+	connect_init(o);
+	return 0;
+}
+
+static void
+apply_headers(const struct worker *w, struct client *c)
+{
+	c->headers = c->asked_headers && !w->conf.no_header_support;
+	c->no_responders = c->asked_no_responders && c->headers;
+}
+
+static void
+connect_apply(struct worker *w, struct client *c, struct connect_opts *o)
+{
+	struct score_conn_shm *s = c->score;
 
 	c->verbose = o->verbose;
 	c->pedantic = o->pedantic;
 	c->echo = o->echo;
-	c->headers = o->headers && !w->conf.no_header_support;
-	c->no_responders = o->no_responders && c->headers;
-	score_text(c->score->name, o->name.p, o->name.len);
-	score_text(c->score->lang, o->lang.p, o->lang.len);
-	score_text(c->score->version, o->version.p, o->version.len);
-	if (!w->conf.auth_required)
-		connect_forget_secrets(o);
+	c->asked_headers = o->headers;
+	c->asked_no_responders = o->no_responders;
+	apply_headers(w, c);
+	score_text(s->name, sizeof s->name, o->name.p, o->name.len);
+	score_text(s->lang, sizeof s->lang, o->lang.p, o->lang.len);
+	score_text(s->version, sizeof s->version, o->version.p,
+	    o->version.len);
 	c->connected = true;
 	c->authorized = true;
 	c->pings_out = 0;
 	client_timer_start(w, c);
+	if (w->conf.auth_required && keep_credentials(c, o) != 0)
+		client_close(w, c, "Out of Memory");
 }
 
 void
 client_recheck(struct worker *w, struct client *c)
 {
+	static const struct connect_opts no_credentials;
+
 	if (c->state != CLIENT_OPEN)
 		return;
 	if (!w->conf.auth_required)
 		c->authorized = true;
-	else if (c->authorized && !credentials_good(w, &c->opts)) {
+	else if (c->authorized && !credentials_good(w,
+	    c->credentials != NULL ? c->credentials : &no_credentials)) {
 		client_error_note(w, c, PERR_AUTH_VIOLATION,
 		    "the credentials are not valid since the reload");
 		return;
 	}
-	c->headers = c->opts.headers && !w->conf.no_header_support;
-	c->no_responders = c->opts.no_responders && c->headers;
+	apply_headers(w, c);
 }
 
 static void
@@ -621,20 +676,20 @@ trace_connect(const struct worker *w, const struct client *c,
 
 static void
 refuse_connect(struct worker *w, struct client *c, const struct parse_op *op,
-    enum perr e)
+    const struct connect_opts *o, enum perr e)
 {
-	const struct connect_str *user = &c->opts.user;
+	const struct connect_str *user = &o->user;
 
 	if (e == PERR_AUTH_VIOLATION) {
 		score_add(&w->score->auth_errors, 1);
 		client_error_note(w, c, e, "%s - User \"%.*s\"",
-		    credentials_good(w, &c->opts) ?
+		    credentials_good(w, o) ?
 		    "account and new_account are not supported" :
 		    "authentication error", (int)(user->len < 64 ? user->len :
 		    64), user->p == NULL ? "" : user->p);
 	} else if (e == PERR_PROTOCOL_VERSION)
 		client_error_note(w, c, e, "%lld",
-		    (long long)c->opts.protocol);
+		    (long long)o->protocol);
 	else if (e == PERR_SILENT_JSON)
 		client_error_note(w, c, e, "CONNECT with %lu bytes",
 		    (unsigned long)op->arg.len);
@@ -645,6 +700,7 @@ refuse_connect(struct worker *w, struct client *c, const struct parse_op *op,
 static size_t
 do_connect(struct worker *w, struct client *c, const struct parse_op *op)
 {
+	struct connect_opts o;
 	enum perr e;
 
 	if (c->connected && !drained(w, c))
@@ -656,16 +712,17 @@ do_connect(struct worker *w, struct client *c, const struct parse_op *op)
 	/* A second one starts afresh, as nats-server 2.14 does. */
 	if (c->connected)
 		client_unsubscribe(w, c);
-	if (connect_parse(op->arg.p, op->arg.len, &c->opts) != 0)
-		e = PERR_SILENT_JSON;
-	else
-		e = connect_check(w, &c->opts);
-	if (e != PERR_NONE) {
-		refuse_connect(w, c, op, e);
-		return op->line_len;
+	if (connect_recall(c, &o) != 0)
+		client_close(w, c, "Out of Memory");
+	else if (connect_parse(op->arg.p, op->arg.len, &o) != 0)
+		refuse_connect(w, c, op, &o, PERR_SILENT_JSON);
+	else if ((e = connect_check(w, &o)) != PERR_NONE)
+		refuse_connect(w, c, op, &o, e);
+	else {
+		connect_apply(w, c, &o);
+		reply_ok(w, c);
 	}
-	connect_apply(w, c);
-	reply_ok(w, c);
+	connect_fini(&o);
 	return op->line_len;
 }
 

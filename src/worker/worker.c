@@ -27,7 +27,8 @@
 #include "worker/worker.h"
 #include "worker/worker_priv.h"
 
-#define SLEEP_MAX_MS 1000 /* any peer could steal a ring of our bell */
+/* Any peer could steal a ring of our bell.  A width of the loop's buckets. */
+#define SLEEP_MAX_MS 1024
 #define TICK_MS 100
 #define LEAVE_MS 3000 /* to flush what there is */
 
@@ -148,7 +149,8 @@ conf_apply(struct worker *w)
 static void
 leave(struct worker *w)
 {
-	struct client *c, *next;
+	struct client *c;
+	uint32_t line = 0;
 
 	if (w->state == WORKER_LEAVING)
 		return;
@@ -156,24 +158,21 @@ leave(struct worker *w)
 	w->leave_by_ms = clock_mono_ms() + LEAVE_MS;
 	accept_stop(w);
 	/* No -ERR: end of file alone makes every client reconnect. */
-	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+	while ((c = client_walk(w, &line)) != NULL)
 		client_list_add(w, c, LIST_FLUSH);
-	}
 }
 
 /* Clients whose credentials are no longer good are told so and closed. */
 static void
 conf_recheck_clients(struct worker *w, const struct conf *old)
 {
-	struct client *c, *next;
+	struct client *c;
+	uint32_t line = 0;
 
 	if (w->conf.max_connections != old->max_connections)
 		accept_trim(w);
-	for (c = TAILQ_FIRST(&w->list[LIST_ALL]); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, entry[LIST_ALL]);
+	while ((c = client_walk(w, &line)) != NULL)
 		client_recheck(w, c);
-	}
 }
 
 static void
@@ -204,9 +203,9 @@ conf_new(struct worker *w, int fd, uint64_t version)
 }
 
 static void
-chan_event(struct loop_fd *lfd, uint32_t events)
+chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
-	struct worker *w = lfd->ctx;
+	struct worker *w = loop->ctx;
 	struct chan_msg m;
 	int r;
 
@@ -234,16 +233,17 @@ chan_event(struct loop_fd *lfd, uint32_t events)
 }
 
 static void
-bell_event(struct loop_fd *lfd, uint32_t events)
+bell_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
+	(void)loop;
 	(void)lfd; /* it has woken us: that was all it is for */
 	(void)events;
 }
 
 static void
-tick(struct loop_timer *t)
+tick(struct loop *loop, struct loop_timer *t)
 {
-	struct worker *w = t->ctx;
+	struct worker *w = loop->ctx;
 	slotno s;
 
 	client_tick(w);
@@ -255,17 +255,18 @@ tick(struct loop_timer *t)
 	    memory_order_relaxed);
 	atomic_store_explicit(&w->score->index_cells, trie_cells(w->trie),
 	    memory_order_relaxed);
-	if (loop_timer_set(&w->loop, &w->tick, w->now_ms +
-	    (TAILQ_EMPTY(&w->list[LIST_BLOCKED]) &&
-	    TAILQ_EMPTY(&w->list[LIST_WAIT]) ? SLEEP_MAX_MS : TICK_MS)) != 0)
-		log_warn("cannot set a timer");
+	/* At a whole SLEEP_MAX_MS if nothing is urgent: where pings are. */
+	loop_timer_set(loop, t, client_first(w, LIST_BLOCKED) == NULL &&
+	    client_first(w, LIST_WAIT) == NULL ?
+	    (w->now_ms / SLEEP_MAX_MS + 1) * SLEEP_MAX_MS :
+	    w->now_ms + TICK_MS);
 }
 
 void
 worker_tick_soon(struct worker *w)
 {
 	if (w->tick.due_ms > w->now_ms + TICK_MS)
-		(void)loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
+		loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
 }
 
 static int
@@ -277,12 +278,12 @@ watch_process(struct worker *w, const struct heritage *h)
 	w->bell.fd = h->bell[w->self];
 	w->bell.events = EPOLLIN | EPOLLET;
 	w->bell.cb = bell_event;
-	w->chan.ctx = w->bell.ctx = w;
-	loop_timer_init(&w->tick, tick, w);
+	loop_timer_init(&w->tick, tick);
 	if (loop_add(&w->loop, &w->chan) != 0 ||
 	    loop_add(&w->loop, &w->bell) != 0)
 		return -1;
-	return loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
+	loop_timer_set(&w->loop, &w->tick, w->now_ms + TICK_MS);
+	return 0;
 }
 
 /* ---- life ------------------------------------------------------------ */
@@ -291,7 +292,6 @@ static struct worker *
 worker_new(const struct heritage *h)
 {
 	struct worker *w;
-	enum client_list l;
 
 	if ((w = calloc(1, sizeof *w)) == NULL)
 		return NULL;
@@ -306,12 +306,11 @@ worker_new(const struct heritage *h)
 	memcpy(w->info_host, h->info_host, sizeof w->info_host);
 	w->info_port = h->info_port;
 	w->rnd = hash_mix(clock_real_ns(), (uint64_t)getpid()) | 1;
-	for (l = 0; l < LISTS; l++)
-		TAILQ_INIT(&w->list[l]);
 	if (loop_init(&w->loop) != 0) {
 		free(w);
 		return NULL;
 	}
+	w->loop.ctx = w;
 	w->now_ms = clock_mono_ms();
 	return w;
 }
@@ -346,7 +345,7 @@ sleep_ms(struct worker *w)
 {
 	int t = SLEEP_MAX_MS, next;
 
-	if (!TAILQ_EMPTY(&w->list[LIST_READY]))
+	if (client_first(w, LIST_READY) != NULL)
 		return 0;
 	if ((next = client_stall_timeout(w)) >= 0 && next < t)
 		t = next;
@@ -401,13 +400,14 @@ iteration(struct worker *w)
 static bool
 may_end(struct worker *w)
 {
+	uint32_t line = 0;
 	struct client *c;
 
 	if (w->state != WORKER_LEAVING)
 		return false;
 	if (clock_mono_ms() >= w->leave_by_ms)
 		return true;
-	TAILQ_FOREACH(c, &w->list[LIST_ALL], entry[LIST_ALL])
+	while ((c = client_walk(w, &line)) != NULL)
 		if (c->out.bytes > 0)
 			return false;
 	return !peer_pending(w);
@@ -416,9 +416,10 @@ may_end(struct worker *w)
 static void
 worker_end(struct worker *w)
 {
+	uint32_t line = 0;
 	struct client *c;
 
-	while ((c = TAILQ_FIRST(&w->list[LIST_ALL])) != NULL) {
+	while ((c = client_walk(w, &line)) != NULL) {
 		client_close(w, c, "Server Shutdown");
 		client_reap(w);
 	}

@@ -169,9 +169,29 @@ START_TEST(test_merge)
 	ck_assert_int_eq(errno, EINVAL);
 	ck_assert(!opts.echo);
 	assert_str(opts.user, "u");
-	connect_forget_secrets(&opts);
-	assert_str(opts.pass, "");
+	ck_assert_int_eq(parse("{\"auth_token\":\"t\",\"jwt\":\"j\","
+	    "\"nkey\":\"n\",\"sig\":\"s\",\"lang\":\"c\"}"), 0);
+	connect_keep_credentials(&opts);
 	assert_str(opts.user, "u");
+	assert_str(opts.pass, "secret");
+	assert_str(opts.auth_token, "t");
+	ck_assert_uint_eq(connect_bytes(&opts), 8);
+}
+END_TEST
+
+START_TEST(test_set_and_free)
+{
+	struct connect_opts *o = malloc(sizeof *o);
+
+	ck_assert_ptr_nonnull(o);
+	connect_init(o);
+	ck_assert_int_eq(connect_str_set(&o->user, "", 0), 0);
+	assert_str(o->user, "");
+	ck_assert_int_eq(connect_str_set(&o->user, "me", 2), 0);
+	assert_str(o->user, "me");
+	connect_free(&o);
+	ck_assert_ptr_null(o);
+	connect_free(&o);
 }
 END_TEST
 
@@ -566,6 +586,7 @@ connect_suite(void)
 	tcase_add_test(tc, test_duplicates);
 	tcase_add_test(tc, test_nulls);
 	tcase_add_test(tc, test_merge);
+	tcase_add_test(tc, test_set_and_free);
 	tcase_add_test(tc, test_wrong_types);
 	tcase_add_loop_test(tc, test_redact, 0,
 	    sizeof redactions / sizeof redactions[0]);

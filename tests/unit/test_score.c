@@ -46,7 +46,7 @@ START_TEST(lines_lie_apart_and_inside)
 	for (i = 0; i < NLINES; i++) {
 		next = (uintptr_t)score_conn(&rw, i);
 		ck_assert_uint_eq(next, end);
-		ck_assert_uint_eq(next % NATSD_CACHELINE, 0);
+		ck_assert_uint_eq(next % SCORE_ALIGN, 0);
 		end = (uintptr_t)(score_conn(&rw, i) + 1);
 	}
 	ck_assert_uint_le(end, (uintptr_t)rw.base + rw.size);
@@ -78,7 +78,7 @@ START_TEST(a_line_opens_and_closes)
 	ck_assert_uint_eq(score_conn_state(seen), SCORE_FREE);
 	score_conn_clear(conn);
 	score_add(&conn->cid, 99);
-	score_text(conn->name, "tester", 6);
+	score_text(conn->name, SCORE_NAME, "tester", 6);
 	score_conn_open(conn);
 	ck_assert_uint_eq(score_conn_state(seen), SCORE_OPEN);
 	ck_assert_uint_eq(score_get(&seen->cid), 99);
@@ -113,25 +113,25 @@ END_TEST
 
 START_TEST(texts_are_cut_and_padded)
 {
-	char dst[SCORE_TEXT], src[200];
+	char dst[SCORE_LANG], src[200];
 	size_t i;
 
 	memset(dst, 'z', sizeof dst);
-	score_text(dst, NULL, 0);
+	score_text(dst, sizeof dst, NULL, 0);
 	for (i = 0; i < sizeof dst; i++)
 		ck_assert_int_eq(dst[i], 0);
 	memset(src, 'a', sizeof src);
-	score_text(dst, src, SCORE_TEXT - 1);
-	ck_assert_uint_eq(strlen(dst), SCORE_TEXT - 1);
-	score_text(dst, src, sizeof src);
-	ck_assert_uint_eq(strlen(dst), SCORE_TEXT - 1);
+	score_text(dst, sizeof dst, src, SCORE_LANG - 1);
+	ck_assert_uint_eq(strlen(dst), SCORE_LANG - 1);
+	score_text(dst, sizeof dst, src, sizeof src);
+	ck_assert_uint_eq(strlen(dst), SCORE_LANG - 1);
 	/* Two bytes of UTF-8 over the edge: both go. */
-	memcpy(src + SCORE_TEXT - 2, "\xc3\xa9", 2);
-	score_text(dst, src, sizeof src);
-	ck_assert_uint_eq(strlen(dst), SCORE_TEXT - 2);
+	memcpy(src + SCORE_LANG - 2, "\xc3\xa9", 2);
+	score_text(dst, sizeof dst, src, sizeof src);
+	ck_assert_uint_eq(strlen(dst), SCORE_LANG - 2);
 	/* Nothing but continuation bytes: nothing is left. */
 	memset(src, 0x80, sizeof src);
-	score_text(dst, src, sizeof src);
+	score_text(dst, sizeof dst, src, sizeof src);
 	ck_assert_uint_eq(strlen(dst), 0);
 }
 END_TEST

@@ -122,6 +122,23 @@ def one_info(env):
     client.expect(PONG)
 
 
+@suite.scenario("a second CONNECT keeps what it does not name")
+def second(env):
+    client = env.client(CN[:-3] + b',"echo":false}\r\n')
+    client.send(b"CONNECT {}\r\n" + PING)
+    client.expect(PONG)  # still neither verbose nor pedantic
+    subject, inbox = env.subj(), env.subj() + b".re"
+    client.sub(inbox + b" 7")
+    client.send(hpub(inbox, b"NATS/1.0\r\n\r\n") +
+                pub(subject, b"x", inbox) + PING)
+    client.expect(no_responders(inbox, b"7", subject) + PONG)
+    client.send(b'CONNECT {"no_responders":false,"echo":true}\r\n')
+    client.sub(inbox + b" 7")
+    client.send(pub(subject, b"x", inbox) +
+                hpub(inbox, b"NATS/1.0\r\n\r\n") + PING)
+    client.expect(hmsg(inbox, b"7", b"NATS/1.0\r\n\r\n") + PONG)
+
+
 @suite.scenario("connections come and go")
 def churn(env):
     for _ in range(300):

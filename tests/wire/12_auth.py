@@ -112,6 +112,8 @@ def second(env):
     client = env.client(connect(good))
     client.send(b'CONNECT {"verbose":true}\r\n')
     client.expect(b"+OK\r\n")
+    client.send(b"CONNECT {}\r\n")
+    client.expect(b"+OK\r\n")
     client.send(b'CONNECT {"verbose":false,"pass":"no"}\r\n' + PING)
     client.expect(NO)
     client.expect_eof()
