@@ -132,6 +132,7 @@ process_tests = \
 	%D%/clients/06_async_nats.py \
 	%D%/clients/07_jnats.py \
 	%D%/clients/08_nats_bench.py \
+	%D%/clients/09_natscli_depth.py \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
 	%D%/wire/03_vectors.py \
@@ -181,6 +182,7 @@ EXTRA_DIST += \
 	%D%/clients/06_async_nats.py \
 	%D%/clients/07_jnats.py \
 	%D%/clients/08_nats_bench.py \
+	%D%/clients/09_natscli_depth.py \
 	%D%/clients/async_nats/Cargo.toml \
 	%D%/clients/async_nats/src/common.rs \
 	%D%/clients/async_nats/src/depth.rs \
