@@ -315,24 +315,28 @@ def closed_while_waiting(env):
                 "for its room", workers=(4,), conf=SMALL, reference=False)
 def oversized_pass_on(env):
     subject, flood = env.subj(), env.subj("flood")
-    first = env.client()
-    publisher = env.on(first.worker, other=True)
-    slot = [s for s in env.server.worker_slots()
+    # rings that are at their beginning: what is oversized has room in them
+    # then, though nobody reads
+    server = env.own_server()
+    first = env.client(server=server)
+    publisher = env.on(first.worker, server=server, other=True)
+    slot = [s for s in server.worker_slots()
             if s not in (first.worker, publisher.worker)][0]
-    second, local = env.on(slot), env.on(first.worker)
+    second = env.on(slot, server=server)
+    local = env.on(first.worker, server=server)
     # nearly all of the group are in the first one's worker
     first.sub(*[subject + b" q %d" % n for n in range(100)])
     second.sub(flood + b" 1", subject + b" q 2")
-    with Stopped(pid_of(env.server, slot)):
+    with Stopped(pid_of(server, slot)):
         sender = Background(local.send, numbered(flood, 500, 2000) + PING)
         time.sleep(0.3)
-        with Stopped(pid_of(env.server, first.worker)):
+        with Stopped(pid_of(server, first.worker)):
             publisher.pub(subject, b"x" * 40000)  # more than half of a ring
             publisher.expect_nothing()
             first.reset()
         # its worker finds the members gone, and the other one in the slot
         # whose ring is full
-        env.on(first.worker).expect_nothing()
+        env.on(first.worker, server=server).expect_nothing()
     count = 0
     while count < 500:
         got = second.message()
