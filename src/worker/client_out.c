@@ -17,10 +17,12 @@
 
 /* A reader that has taken nothing for so long holds back nobody. */
 #define STALL_PROGRESS_MS 100
-/* Each delivery holds its publisher back, up to a limit for one read(). */
+/* Each delivery holds its publisher back, up to a limit for as much as
+ * nats-server reads at once. */
 #define STALL_MS 2
 #define STALL_FULL_MS 5
 #define STALL_READ_MS 10
+#define STALL_READ (64u << 10)
 /* Fixed-size copies: what is shorter is copied with what stands behind it. */
 #define COPY_SHORT 32
 #define COPY_MEDIUM OUT_SLACK
@@ -156,7 +158,7 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
     uint32_t count)
 {
 	uint64_t after = c->out.bytes + n, max = w->conf.max_pending;
-	uint32_t ms;
+	uint32_t ms, most;
 
 	if (after <= max / 4 * 3)
 		return true;
@@ -168,11 +170,12 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 	if (!reads(w, c))
 		return true;
 	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
-	if (count < STALL_READ_MS)
-		ms *= count;
+	ms = count < STALL_READ_MS ? ms * count : STALL_READ_MS;
+	most = STALL_READ_MS * (1 + (uint32_t)(m->count * (uint64_t)m->stride /
+	    STALL_READ));
 	m->stall_ms += ms < STALL_READ_MS ? ms : STALL_READ_MS;
-	if (m->stall_ms > STALL_READ_MS)
-		m->stall_ms = STALL_READ_MS;
+	if (m->stall_ms > most)
+		m->stall_ms = most;
 	if (c->score != NULL)
 		score_add(&c->score->stalls, 1);
 	return true;

@@ -297,5 +297,28 @@ def receiver_dies(env):
         client.expect_nothing()
 
 
+@suite.scenario("many publishers at full speed cut no reader that reads",
+                pairs=True, workers=(1, 2), reference=False,
+                conf={"max_pending": "48MB", "max_payload": 65536})
+def many_fast(env):
+    """Short messages in long runs: each read() of a publisher brings many."""
+    subject = env.subj()
+    reader, first = env.pair()
+    publishers = [first] + [env.near(reader) for _ in range(3)]
+    reader.sub(subject + b" 1")
+    block = pub(subject, b"0123456789abcdef") * 60000
+    senders = [Background(p.send, block * 20 + PING) for p in publishers]
+    left = len(msg(subject, b"1", b"0123456789abcdef")) * 60000 * 20 * 4
+    while left > 0:
+        reader.sock.settimeout(TIMEOUT)
+        got = len(reader.sock.recv(1 << 18))
+        check(got > 0, "the reader was cut with %d bytes to come", left)
+        left -= got
+        time.sleep(0.005)  # about 50 MB/s: slower than the publishers
+    for sender, publisher in zip(senders, publishers):
+        sender.done()
+        publisher.expect(PONG)
+
+
 if __name__ == "__main__":
     sys.exit(suite.main())
