@@ -256,5 +256,5 @@ shape_same_payload(const struct shape *s, const char *p, size_t off, size_t n,
 		off += k;
 		n -= k;
 	}
-	return n == 0 || memcmp(p, "\r\n" + (off - size), n) == 0;
+	return n == 0 || memcmp(p, &"\r\n"[off - size], n) == 0;
 }
