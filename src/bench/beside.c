@@ -24,6 +24,9 @@
 
 #define LIVE_SUBS 100	/* that churn leaves, of each kind */
 #define LIVE_CONNS 100
+/* For readers apart that do not read: more than a server keeps for them, and
+ * then no more, or it would be the publisher that is measured. */
+#define FEED_BYTES (UINT64_C(128) << 20)
 #define PAIRS_MAX 400	/* in one write */
 #define AHEAD 4		/* writes whose PONG has not come */
 #define STEP 0.002	/* seconds between looks at the clock */
@@ -273,9 +276,11 @@ command_stall(void)
 	if (bench_o.apart) {
 		second_flow(&feed, apart);
 		feed.subs = 0;
+		feed.shape.size_min = feed.shape.size_max = 1024;
 		feed.may_block = 1;
 		flow_open(&feed);
-		flow_start(&feed, 0, 0);
+		flow_start(&feed, FEED_BYTES / (feed.shape.size_min + 1) + 1,
+		    0);
 		f.shares_cpu = 1;
 	}
 	traffic_run(&f);

@@ -202,7 +202,7 @@ run_many(struct flow_tx_thread *th)
 static void
 barrier(struct flow_tx *t)
 {
-	if (t->f->subs > 0)
+	if (t->f->subs > 0 || t->f->may_block)
 		return;
 	if (!t->f->shape.relay) {
 		conn_send(t->c.fd, "PING\r\n", 6);

@@ -288,7 +288,7 @@ def peers():
 class Servers:
     def __init__(self, opts):
         self.natsd = Server("natsd", "natsd", opts.natsd)
-        self.one = Server("natsd 1w", "natsd", opts.natsd, 1, "any")
+        self.one = Server("natsd 1w", "natsd", opts.natsd, 1)
         self.relay = Server("relay", "relay", opts.relay)
         self.peers = peers()
         self.places = [self.one] + [
@@ -355,7 +355,7 @@ class Perf:
 
 def place_of(server, load, n):
     """Where the ends of round n are, None: anywhere."""
-    if server.kind != "natsd" or load.args[0] in ("idle", "subs"):
+    if server.kind != "natsd":
         return None
     if server.place:
         return server.place
