@@ -129,6 +129,7 @@ process_tests = \
 	%D%/clients/06_async_nats.py \
 	%D%/clients/07_jnats.py \
 	%D%/clients/08_nats_bench.py \
+	%D%/clients/09_natscli_depth.py \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
 	%D%/wire/03_vectors.py \
@@ -173,6 +174,7 @@ EXTRA_DIST += \
 	%D%/clients/06_async_nats.py \
 	%D%/clients/07_jnats.py \
 	%D%/clients/08_nats_bench.py \
+	%D%/clients/09_natscli_depth.py \
 	%D%/clients/async_nats/Cargo.toml \
 	%D%/clients/async_nats/src/main.rs \
 	%D%/clients/clients.py \

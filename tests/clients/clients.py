@@ -221,14 +221,14 @@ def nats_tool(place):
 class Tool:
     """One nats command and what it has said so far."""
 
-    def __init__(self, path, broker, args, stdin=None):
+    def __init__(self, path, url, args, stdin=None):
         env = {name: value for name, value in os.environ.items()
                if not name.startswith("NATS_")}
         env["XDG_CONFIG_HOME"] = os.path.join(os.path.dirname(path), "config")
         self.args = args
         self.output = b""
         self.proc = subprocess.Popen(
-            [path, "--no-context", "--server", broker.url, *args],
+            [path, "--no-context", "--server", url, *args],
             stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, env=env, start_new_session=True)
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -278,12 +278,14 @@ class Shell:
         self.path, self.broker = path, broker
         self.tools = []
 
-    def start(self, *args, stdin=None):
-        self.tools.append(Tool(self.path, self.broker, args, stdin))
+    def start(self, *args, stdin=None, url=None):
+        """url: if it is not the usual address of the broker"""
+        self.tools.append(Tool(self.path, url or self.broker.url, args,
+                               stdin))
         return self.tools[-1]
 
-    def run(self, *args, status=0):
-        return self.start(*args).end(status=status)
+    def run(self, *args, status=0, url=None):
+        return self.start(*args, url=url).end(status=status)
 
     def in_force(self, subject, count, start=0):
         """Wait until that many connections have subscribed and have the
