@@ -49,10 +49,11 @@ def service(shell):
                          *numbers(SERVERS, 1))
     shell.in_force("asked", SERVERS)
     shell.broker.reload({})
-    said = shell.start("bench", "service", "request", "asked",
-                       *numbers(CLIENTS, REQUESTS))
-    finished(said, CLIENTS)
-    equal(len(re.findall(r"\(%s msgs\)" % REQUESTS, said.text())), CLIENTS,
+    asking = shell.start("bench", "service", "request", "asked",
+                         *numbers(CLIENTS, REQUESTS))
+    finished(asking, CLIENTS)
+    equal(len(re.findall(r"\(%s msgs\)" % REQUESTS,
+                         "\n".join(asking.lines()))), CLIENTS,
           "clients that had all answers")
     check(not re.search(r"(?i)error|disconnect", server.text()),
           "the service complains:\n%s", server.text())
