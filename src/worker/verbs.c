@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "proto/connect.h"
 #include "proto/perr.h"
 #include "proto/subject.h"
@@ -142,15 +143,6 @@ trailer(const uint8_t *p, size_t len, size_t at, size_t size)
 	return p[at + 1] == '\n' ? TRAILER_CRLF : TRAILER_BAD;
 }
 
-static inline uint64_t
-load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof v);
-	return v;
-}
-
 static inline uint32_t
 load16(const uint8_t *p)
 {
@@ -170,8 +162,9 @@ differs(const uint8_t *a, const uint8_t *b, size_t len, size_t width)
 	size_t i;
 
 	for (i = 0; i < width; i += 8)
-		d |= (load64(a + i) ^ load64(b + i)) |
-		    (load64(a + len - width + i) ^ load64(b + len - width + i));
+		d |= (hash_load64(a + i) ^ hash_load64(b + i)) |
+		    (hash_load64(a + len - width + i) ^
+		    hash_load64(b + len - width + i));
 	return d != 0;
 }
 
