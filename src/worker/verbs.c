@@ -626,6 +626,10 @@ connect_apply(struct worker *w, struct client *c, struct connect_opts *o)
 	c->asked_headers = o->headers;
 	c->asked_no_responders = o->no_responders;
 	apply_headers(w, c);
+	/* Those of before a first CONNECT stay, but what is kept of lines
+	 * (lane.c) has none of the headers that they may get now. */
+	if (c->subs.n > 0)
+		match_changed(&w->matcher);
 	score_text(s->name, sizeof s->name, o->name.p, o->name.len);
 	score_text(s->lang, sizeof s->lang, o->lang.p, o->lang.len);
 	score_text(s->version, sizeof s->version, o->version.p,

@@ -121,6 +121,23 @@ def minds(env):
         gets(a, stream.send(300), headers=headers)
 
 
+@suite.scenario("a first CONNECT after SUB turns headers on", pairs=True)
+def late_connect(env):
+    a, publisher = env.pair(None, CH)
+    subjects = [b"%s.%d" % (env.subj(), n) for n in range(3)]
+    a.send(b"SUB %s.* 1\r\n" % env.subj() + PING)
+    a.expect(b"+OK\r\n" + PONG)
+    lines = b"".join(hpub(subject, HEADER) for subject in subjects) * 60
+    publisher.send(lines)
+    publisher.expect_nothing()
+    a.expect(b"".join(msg(subject, b"1") for subject in subjects) * 60)
+    a.connect(CH)
+    publisher.send(lines)
+    publisher.expect_nothing()
+    a.expect(b"".join(hmsg(subject, b"1", HEADER)
+                      for subject in subjects) * 60)
+
+
 @suite.scenario("own messages, with and without echo")
 def echo(env):
     both = env.client(CH)
