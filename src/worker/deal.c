@@ -7,7 +7,8 @@
  * Taken one by one (route.c) are: groups with members that have a max, since
  * the draw of a message then depends on what became of the one before; with
  * two members in one connection here, since order holds over both; with very
- * many members, and large payloads, since nothing would be gained.
+ * many members, and large payloads, since nothing would be gained; and where a
+ * message may be larger than half a ring, which goes in fragments (big.c).
  */
 #include <config.h>
 
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "worker/plan.h"
+#include "worker/record.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
@@ -88,6 +90,21 @@ add_slot(struct deal *d, slotno s, uint32_t members)
 	d->sum[d->nslots - 1] = d->total;
 }
 
+/* Does a message fit into the ring to s as one piece, whatever references go
+ * along?  Asked before the first draw: who is drawn and cannot be served must
+ * not be drawn again. */
+static bool
+one_piece(const struct worker *w, const struct msg *m,
+    const struct match_group *g, slotno s)
+{
+	uint64_t head = sizeof(struct rec_msg_shm) +
+	    sizeof(struct rec_group_shm) + g->namelen + RING_ALIGN +
+	    RECORD_REFS_MAX * sizeof(struct rec_ref_shm);
+
+	return head + m->subject.len + m->reply.len + m->size + 2 <=
+	    ring_tx_max(&w->peer[s].tx);
+}
+
 /* Whom the messages of a group may go to; false: take them one by one. */
 static bool
 who_may(struct worker *w, const struct msg *m, const struct match *x,
@@ -107,8 +124,11 @@ who_may(struct worker *w, const struct msg *m, const struct match *x,
 	d->total = d->nmembers;
 	for (i = g->first; i != 0; i = p->next) {
 		p = &x->part[i - 1];
-		if (p->slot != w->self && (w->usable & BIT(p->slot)) != 0)
-			add_slot(d, p->slot, p->members);
+		if (p->slot == w->self || (w->usable & BIT(p->slot)) == 0)
+			continue;
+		if (!one_piece(w, m, g, p->slot))
+			return false;
+		add_slot(d, p->slot, p->members);
 	}
 	return d->total > 0;
 }

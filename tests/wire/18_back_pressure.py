@@ -320,5 +320,20 @@ def many_fast(env):
         publisher.expect(PONG)
 
 
+@suite.scenario("a run for a queue group, each larger than half a ring",
+                conf={"ring_memory": "1MB"}, workers=(2,), reference=False)
+def large_for_group(env):
+    subject = env.subj()
+    a = env.client()
+    b = env.on(a.worker, other=True, unix=True)
+    a.sub(subject + b" q 1")
+    # 64 KiB rings: four messages are a run, and none fits into one piece
+    payload = [b"%d " % n + b"x" * 32700 for n in range(4)]
+    with Stopped(pid_of(env.server, b.worker)):
+        b.send(b"".join(pub(subject, one) for one in payload))
+    a.expect(b"".join(msg(subject, b"1", one) for one in payload))
+    b.expect_nothing()
+
+
 if __name__ == "__main__":
     sys.exit(suite.main())
