@@ -151,19 +151,31 @@ reads(struct worker *w, struct client *c)
 	    client_progress(w, c);
 }
 
-/* Above 3/4 the publisher is held back, or loses the message if the
+/* From how many pending bytes on a publisher is held back.  One in another
+ * worker hears of it a drain later, when up to two rings more of his are on
+ * their way: he is told earlier, unless messages are dropped instead. */
+static uint64_t
+stall_from(const struct worker *w, const struct msg *m)
+{
+	uint64_t max = w->conf.max_pending;
+
+	return m->from.slot == w->self || w->conf.no_fast_producer_stall ?
+	    max / 4 * 3 : max / 2;
+}
+
+/* Above that the publisher is held back, or loses the message if the
  * configuration says so; false: do not queue. */
 static bool
 stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
     uint32_t count)
 {
-	uint64_t after = c->out.bytes + n, max = w->conf.max_pending;
+	uint64_t from = stall_from(w, m), max = w->conf.max_pending;
 	uint32_t ms, most;
 
-	if (after <= max / 4 * 3)
+	if (c->out.bytes + n <= from)
 		return true;
 	client_flush_early(w, c);
-	if (c->state != CLIENT_OPEN || c->out.bytes + n <= max / 4 * 3)
+	if (c->state != CLIENT_OPEN || c->out.bytes + n <= from)
 		return c->state == CLIENT_OPEN;
 	if (w->conf.no_fast_producer_stall)
 		return false;

@@ -299,7 +299,7 @@ def receiver_dies(env):
 
 @suite.scenario("many publishers at full speed cut no reader that reads",
                 pairs=True, workers=(1, 2), reference=False,
-                conf={"max_pending": "48MB", "max_payload": 65536})
+                conf={"max_payload": 65536})
 def many_fast(env):
     """Short messages in long runs: each read() of a publisher brings many."""
     subject = env.subj()
