@@ -115,6 +115,8 @@ libnatsd_a_SOURCES = \
 	%D%/worker/record.h \
 	%D%/worker/refuse.c \
 	%D%/worker/route.c \
+	%D%/worker/stall.c \
+	%D%/worker/stall.h \
 	%D%/worker/subs.c \
 	%D%/worker/subs.h \
 	%D%/worker/trace.c \

@@ -485,50 +485,6 @@ client_timer(struct loop *loop, struct loop_timer *t)
 		ping_due(w, c);
 }
 
-void
-client_stall(struct worker *w, struct client *c, uint32_t ms)
-{
-	if (c->state != CLIENT_OPEN)
-		return;
-	if (c->stall_until_ms < w->now_ms)
-		c->stall_until_ms = w->now_ms;
-	c->stall_until_ms += ms;
-	if (!client_listed(c, LIST_STALLED))
-		score_add(&w->score->stalled_clients, 1);
-	client_list_del(w, c, LIST_READY);
-	client_list_add(w, c, LIST_STALLED);
-}
-
-int
-client_stall_timeout(const struct worker *w)
-{
-	const struct client *c;
-	uint64_t first = UINT64_MAX, now = clock_mono_ms();
-
-	for (c = client_first(w, LIST_STALLED); c != NULL;
-	    c = client_next(w, c, LIST_STALLED))
-		if (c->stall_until_ms < first)
-			first = c->stall_until_ms;
-	if (first == UINT64_MAX)
-		return -1;
-	return first <= now ? 0 : (int)(first - now);
-}
-
-static void
-unstall(struct worker *w)
-{
-	struct client *c, *next;
-
-	for (c = client_first(w, LIST_STALLED); c != NULL; c = next) {
-		next = client_next(w, c, LIST_STALLED);
-		if (c->stall_until_ms > w->now_ms)
-			continue;
-		client_list_del(w, c, LIST_STALLED);
-		if (c->readable && c->wait == WAIT_NONE)
-			client_list_add(w, c, LIST_READY);
-	}
-}
-
 /* The reservation that has been longest without a byte makes room. */
 static void
 memory_deadline(struct worker *w)
@@ -704,10 +660,12 @@ client_resume_waiting(struct worker *w)
 	uint32_t round = ++w->round;
 	struct client *c;
 
-	unstall(w);
+	stall_release(w);
 	w->parked = 0;
 	while ((c = next_of_round(w, LIST_WAIT, round)) != NULL) {
-		if (client_released(w, c))
+		if (stall_holds(c))
+			client_list_add(w, c, LIST_WAIT);
+		else if (client_released(w, c))
 			client_resume(w, c);
 		else {
 			client_list_add(w, c, LIST_WAIT);
@@ -726,6 +684,8 @@ client_may_resume(struct worker *w)
 	w->parked = 0;
 	for (c = client_first(w, LIST_WAIT); c != NULL;
 	    c = client_next(w, c, LIST_WAIT)) {
+		if (stall_holds(c))
+			continue;
 		if (client_released(w, c))
 			break;
 		if (c->wait == WAIT_RING)
@@ -957,8 +917,8 @@ discard(struct worker *w, struct client *c)
 void
 client_read(struct worker *w, struct client *c)
 {
-	size_t most = worker_memory(w) == MEMORY_OK ? WORKER_READ :
-	    WORKER_READ_TIGHT;
+	size_t most = stall_read_max(w, c, worker_memory(w) == MEMORY_OK ?
+	    WORKER_READ : WORKER_READ_TIGHT);
 	uint8_t *in = worker_in(w);
 	size_t carry = c->in_len;
 	ssize_t n;
@@ -996,6 +956,7 @@ client_read_ready(struct worker *w)
 		    client_listed(c, LIST_STALLED))
 			continue;
 		client_read(w, c);
+		stall_after_read(w, c);
 		if (c->readable && c->state != CLIENT_DOOMED &&
 		    c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
 			client_list_add(w, c, LIST_READY);

@@ -87,6 +87,7 @@ struct client {
 	bool first_ping : 1; /* the next ping goes out whatever happens */
 	bool counted : 1; /* among the connections */
 	uint8_t pings_out;
+	uint8_t stall_slot; /* whose reader held it back last (stall.c) */
 	uint32_t line; /* scoreboard line, and index in w->client */
 	uint32_t num;
 	uint32_t ticket;
@@ -108,6 +109,8 @@ struct client {
 	uint64_t stall_until_ms;
 	uint64_t last_progress_ms; /* the socket took something */
 	int kernel_queue; /* bytes in its send queue when last looked at */
+	uint32_t stall_mark; /* its last record in the ring to stall_slot */
+	uint32_t stall_line; /* the reader's there */
 	uint64_t wait_since_ms;
 	uint64_t ping_sent_ns;
 	uint64_t rtt_at_ms;
@@ -160,8 +163,6 @@ bool client_may_resume(struct worker *w);
 /* Read from all that have something; flush all that have output. */
 void client_read_ready(struct worker *w);
 void client_flush_all(struct worker *w);
-/* Milliseconds until one that is held back may be read again, -1 = none. */
-int client_stall_timeout(const struct worker *w);
 /* CONNECT was accepted, or a ping is due: see client.c. */
 void client_timer_start(struct worker *w, struct client *c);
 /* The configuration is new: are its credentials still good? */
@@ -179,9 +180,6 @@ void client_unsubscribe(struct worker *w, struct client *c);
 
 /* "IP:PORT - cid:N - "v:lang:name"" for logs. */
 const char *client_name(const struct worker *w, const struct client *c);
-
-/* Do not read from it for so long: a reader cannot follow. */
-void client_stall(struct worker *w, struct client *c, uint32_t ms);
 
 static inline bool
 client_listed(const struct client *c, enum client_list l)

@@ -23,6 +23,9 @@
 #define STALL_FULL_MS 5
 #define STALL_READ_MS 10
 #define STALL_READ (64u << 10)
+/* What comes before a publisher in this worker is held back: as much as some
+ * publishers are read of at once, as it goes out. */
+#define STALL_ROOM ((uint64_t)4 << 20)
 /* Fixed-size copies: what is shorter is copied with what stands behind it. */
 #define COPY_SHORT 32
 #define COPY_MEDIUM OUT_SLACK
@@ -151,16 +154,21 @@ reads(struct worker *w, struct client *c)
 	    client_progress(w, c);
 }
 
-/* From how many pending bytes on a publisher is held back.  One in another
- * worker hears of it a drain later, when up to two rings more of his are on
- * their way: he is told earlier, unless messages are dropped instead. */
+/* From how many pending bytes on a publisher is held back.  Until he hears of
+ * it several reads of his are on their way, or two rings full if he is in
+ * another worker; unless messages are dropped instead. */
 static uint64_t
 stall_from(const struct worker *w, const struct msg *m)
 {
-	uint64_t max = w->conf.max_pending;
+	uint64_t max = w->conf.max_pending, room = max / 4;
 
-	return m->from.slot == w->self || w->conf.no_fast_producer_stall ?
-	    max / 4 * 3 : max / 2;
+	if (w->conf.no_fast_producer_stall)
+		return max - room;
+	if (m->from.slot != w->self)
+		return room;
+	if (room < STALL_ROOM)
+		room = STALL_ROOM < max - room ? STALL_ROOM : max - room;
+	return max - room;
 }
 
 /* Above that the publisher is held back, or loses the message if the
@@ -185,6 +193,10 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 	ms = count < STALL_READ_MS ? ms * count : STALL_READ_MS;
 	most = STALL_READ_MS * (1 + (uint32_t)(m->count * (uint64_t)m->stride /
 	    STALL_READ));
+	if (m->stall_ms == 0 || c->out.bytes > m->stall_bytes) {
+		m->stall_line = c->line;
+		m->stall_bytes = c->out.bytes;
+	}
 	m->stall_ms += ms < STALL_READ_MS ? ms : STALL_READ_MS;
 	if (m->stall_ms > most)
 		m->stall_ms = most;
@@ -197,9 +209,11 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 static void
 block(struct worker *w, struct client *c)
 {
-	if (!client_listed(c, LIST_BLOCKED))
+	int n = kernel_queue(c);
+
+	if (!client_listed(c, LIST_BLOCKED) || n < c->kernel_queue)
 		c->last_progress_ms = w->now_ms;
-	c->kernel_queue = kernel_queue(c);
+	c->kernel_queue = n;
 	worker_tick_soon(w);
 	c->blocked = true;
 	client_list_add(w, c, LIST_BLOCKED);

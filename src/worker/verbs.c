@@ -294,7 +294,7 @@ publish(struct worker *w, struct client *c, struct msg *m)
 	if (c->state != CLIENT_OPEN)
 		return r.routed;
 	if (m->stall_ms > 0)
-		client_stall(w, c, m->stall_ms);
+		stall(w, c, m->stall_ms, w->self, m->stall_line);
 	if (c->bigmsg != NULL)
 		client_hold(w, c, WAIT_BIG, 0);
 	else if (r.wait_slots != 0)

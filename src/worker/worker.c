@@ -347,7 +347,7 @@ sleep_ms(struct worker *w)
 
 	if (client_first(w, LIST_READY) != NULL)
 		return 0;
-	if ((next = client_stall_timeout(w)) >= 0 && next < t)
+	if ((next = stall_timeout(w)) >= 0 && next < t)
 		t = next;
 	if ((next = loop_next_timeout(&w->loop)) >= 0 && next < t)
 		t = next;

@@ -22,6 +22,7 @@
 #include "worker/msg.h"
 #include "worker/out.h"
 #include "worker/peer.h"
+#include "worker/stall.h"
 #include "worker/subs.h"
 
 /* Bytes that one read() may bring; one read() a client and iteration. */
