@@ -91,6 +91,7 @@ struct client {
 	uint32_t line; /* scoreboard line, and index in w->client */
 	uint32_t num;
 	uint32_t ticket;
+	uint32_t stall_line; /* that reader's, in the scoreboard there */
 	struct score_conn_shm *score;
 	struct sub_map subs;
 	struct out out;
@@ -99,6 +100,7 @@ struct client {
 	uint8_t *in;
 	uint32_t in_len, in_cap;
 	uint32_t need; /* bytes of the message that is not whole, or 0 */
+	uint32_t stall_mark; /* its last record in the ring to stall_slot */
 	/* a large message, read straight into a buffer of its size */
 	uint8_t *big;
 	uint32_t big_have, big_need;
@@ -109,8 +111,6 @@ struct client {
 	uint64_t stall_until_ms;
 	uint64_t last_progress_ms; /* the socket took something */
 	int kernel_queue; /* bytes in its send queue when last looked at */
-	uint32_t stall_mark; /* its last record in the ring to stall_slot */
-	uint32_t stall_line; /* the reader's there */
 	uint64_t wait_since_ms;
 	uint64_t ping_sent_ns;
 	uint64_t rtt_at_ms;
