@@ -192,8 +192,8 @@ int lane_init(struct worker *w);
  * bytes used: what follows is not known, not whole, or not usual. */
 size_t lane_take(struct worker *w, struct client *c, const uint8_t *p,
     size_t len, const uint8_t *safe);
-/* A message with that control line went the long way: keep where to, if it is
- * simple and the line comes again. */
+/* The message at `line`, where lane_take() stopped, went the long way: keep
+ * where to, if it is simple and the line comes again. */
 void lane_learn(struct worker *w, const struct msg *m, const uint8_t *line,
     uint32_t line_len, bool hpub);
 
