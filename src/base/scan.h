@@ -58,6 +58,21 @@ scan_equal_words(const uint8_t *p, uint8_t c)
 }
 
 static inline uint32_t
+scan_equal_in_words(const uint8_t *p, uint32_t n, uint8_t c)
+{
+	uint32_t bits = 0, i = 0;
+	uint64_t v;
+
+	for (;;) {
+		v = scan_word(p + i) ^ SCAN_ONES * c;
+		bits |= scan_gather(~(((v & SCAN_LOW7) + SCAN_LOW7) | v)) << i;
+		if (i + 8 == n)
+			return bits;
+		i = i + 16 <= n ? i + 8 : n - 8;
+	}
+}
+
+static inline uint32_t
 scan_blank_words(const uint8_t *p)
 {
 	uint32_t bits = 0;
@@ -104,6 +119,34 @@ scan_blank(const uint8_t *p)
 	    _mm_min_epu8(b, most), b)) << 16;
 #else
 	return scan_blank_words(p);
+#endif
+}
+
+#define SCAN_IN_LEAST 8
+
+/* Which of n bytes are c, n from SCAN_IN_LEAST to SCAN_BYTES: reads these
+ * alone, those in the middle twice. */
+static inline uint32_t
+scan_equal_in(const uint8_t *p, uint32_t n, uint8_t c)
+{
+#if defined(__SSE2__)
+	__m128i want = _mm_set1_epi8((char)c), a, b;
+
+	if (n < 16) {
+		a = _mm_loadl_epi64((const __m128i *)(const void *)p);
+		b = _mm_loadl_epi64((const __m128i *)(const void *)(p + n -
+		    8));
+		return ((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(
+		    a, want)) & 0xff) |
+		    (uint32_t)(_mm_movemask_epi8(_mm_cmpeq_epi8(b, want)) &
+		    0xff) << (n - 8);
+	}
+	a = _mm_loadu_si128((const __m128i *)(const void *)p);
+	b = _mm_loadu_si128((const __m128i *)(const void *)(p + n - 16));
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(a, want)) |
+	    (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(b, want)) << (n - 16);
+#else
+	return scan_equal_in_words(p, n, c);
 #endif
 }
 

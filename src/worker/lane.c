@@ -19,6 +19,7 @@
  */
 #include <config.h>
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@
 #define LANE_PEEK 16u /* one message in so many may begin such a run */
 #define LANE_MEDIUM 256u /* payloads up to here: copied without a branch */
 #define LANE_HEAD (3 * LANE_LINE) /* room to make a line that may be longer */
+#define SID_FAST 16u /* longer ones take a call of memcpy(), and more */
 #define ALWAYS_INLINE __attribute__((always_inline))
 
 /* What a publisher must be, or may not be, for an entry to hold. */
@@ -84,6 +86,8 @@ struct lane_flow {
 	struct client *to; /* NULL: nobody yet */
 	uint8_t *start, *at, *limit; /* in its output */
 };
+
+static_assert(SID_FAST <= SUB_SID_INLINE, "sids are copied as a whole");
 
 int
 lane_init(struct worker *w)
@@ -334,29 +338,43 @@ lane_stream(struct lane *l, struct lane_flow *all, const struct lane_entry *e)
 	return e;
 }
 
-/* Turn to the receiver of the next message, who has room without a thought of
- * flushing or limits.  False: the long way sees to that. */
+/* Room for n bytes to a receiver, without a thought of flushing or limits;
+ * NULL: the long way sees to that.  *most: so many may go without it. */
+static inline uint8_t *
+lane_room(struct worker *w, const struct client *c, struct client *to,
+    size_t n, size_t *most)
+{
+	uint64_t limit = w->conf.max_pending / 2;
+	const struct out_chunk *k;
+
+	if (limit > WORKER_FLUSH_EARLY - 1)
+		limit = WORKER_FLUSH_EARLY - 1;
+	if (to->state != CLIENT_OPEN || (!c->echo && to == c) ||
+	    to->out.bytes + n > limit)
+		return NULL;
+	*most = (size_t)(limit - to->out.bytes);
+	/* What out_room() would find, without a call. */
+	k = to->out.last;
+	if (k != NULL && k->size - k->end >= n + OUT_SLACK)
+		return k->data + k->end;
+	return out_room(&w->pool, &to->out, n);
+}
+
+/* Turn to the receiver of the next message; false: it takes the long way. */
 static bool
 lane_turn(struct worker *w, struct lane_flow *f, const struct client *c,
     const struct lane_entry *e)
 {
-	size_t n = e->head_len + e->body_len, room;
-	uint64_t most = w->conf.max_pending / 2;
 	struct client *to = e->to;
+	size_t most, room;
 
-	if (most > WORKER_FLUSH_EARLY - 1)
-		most = WORKER_FLUSH_EARLY - 1;
-	if (to->state != CLIENT_OPEN || (!c->echo && to == c) ||
-	    to->out.bytes + n > most)
-		return false;
-	if ((f->start = out_room(&w->pool, &to->out, n)) == NULL)
+	f->start = lane_room(w, c, to, e->head_len + e->body_len, &most);
+	if (f->start == NULL)
 		return false;
 	room = to->out.last->size - to->out.last->end - OUT_SLACK;
-	if (room > most - to->out.bytes)
-		room = (size_t)(most - to->out.bytes);
 	f->to = to;
 	f->at = f->start;
-	f->limit = f->start + room;
+	f->limit = f->start + (room < most ? room : most);
 	return true;
 }
 
@@ -393,17 +411,13 @@ lane_try(struct lane *l)
 	return l->misses++ < LANE_MISSES || l->misses % 16 == 0;
 }
 
-size_t
-lane_take(struct worker *w, struct client *c, const uint8_t *p, size_t len,
+static __attribute__((noinline)) size_t
+take(struct worker *w, struct client *c, const uint8_t *p, size_t len,
     const uint8_t *safe)
 {
 	struct lane_flow f = { .p = p, .from = p, .view = w->matcher.view };
 	const struct lane_entry *e = NULL;
 
-	w->lane->missed = false;
-	if (!lane_open(c) || !lane_try(w->lane) ||
-	    safe - p < (ptrdiff_t)LANE_LINE)
-		return 0;
 	/* What is read and copied runs over the end of a message. */
 	f.end = safe - LANE_LINE < p + len ? safe - LANE_LINE : p + len;
 	f.lacks = (c->headers ? 0 : LANE_HEADERS) |
@@ -420,30 +434,25 @@ lane_take(struct worker *w, struct client *c, const uint8_t *p, size_t len,
 	return (size_t)(f.p - p);
 }
 
-/* ---- learning -------------------------------------------------------- */
-
-/* Where a line with that hash goes: where it was, else where something stood
- * that holds no more, else anywhere in its set. */
-static uint32_t
-lane_place(const struct lane *l, uint32_t hash, uint64_t view)
+size_t
+lane_take(struct worker *w, struct client *c, const uint8_t *p, size_t len,
+    const uint8_t *safe)
 {
-	uint32_t set = lane_set(hash), i, place;
-
-	place = set + (hash >> 16) % LANE_WAYS;
-	for (i = set; i < set + LANE_WAYS; i++)
-		if (l->hash[i] == hash)
-			return i;
-		else if (l->entry[i].view != view)
-			place = i;
-	return place;
+	w->lane->missed = false;
+	if (!lane_try(w->lane) || !lane_open(c) ||
+	    safe - p < (ptrdiff_t)LANE_LINE)
+		return 0;
+	return take(w, c, p, len, safe);
 }
 
+/* ---- learning -------------------------------------------------------- */
+
 /* The one plain subscription, of a client here, that gets all there is. */
-static struct sub *
-lone_receiver(struct worker *w, const struct msg *m)
+static inline struct sub *
+lone_receiver(struct worker *w, struct slice subject)
 {
-	const struct match *x = match_find(&w->matcher, m->account,
-	    m->subject);
+	const struct match *x = match_find(&w->matcher, ACCOUNT_DEFAULT,
+	    subject);
 	struct sub *s;
 	subno no;
 
@@ -459,27 +468,20 @@ lone_receiver(struct worker *w, const struct msg *m)
 	return s;
 }
 
-/* The line that a receiver gets; 0: it is too long. */
+/* Where a line with that hash goes: where it was, else where something stood
+ * that holds no more, else anywhere in its set. */
 static uint32_t
-make_head(const struct msg *m, const struct client *to, const struct sub *s,
-    uint8_t *head)
+lane_place(const struct lane *l, uint32_t hash, uint64_t view)
 {
-	uint8_t line[LANE_HEAD];
-	size_t n;
+	uint32_t set = lane_set(hash), i, place;
 
-	if (emit_msg_max(m->subject.len, s->sid_len, m->reply.len) >
-	    sizeof line)
-		return 0;
-	if (m->hdr_size > 0 && to->headers)
-		n = emit_hmsg(line, m->subject, sub_sid(s), m->reply,
-		    m->hdr_size, m->size);
-	else
-		n = emit_msg(line, m->subject, sub_sid(s), m->reply,
-		    m->size - m->hdr_size);
-	if (n > LANE_LINE)
-		return 0;
-	memcpy(head, line, n);
-	return (uint32_t)n;
+	place = set + (hash >> 16) % LANE_WAYS;
+	for (i = set; i < set + LANE_WAYS; i++)
+		if (l->hash[i] == hash)
+			return i;
+		else if (l->entry[i].view != view)
+			place = i;
+	return place;
 }
 
 /* The words of a line, zeros behind them; its hash. */
@@ -510,38 +512,168 @@ seen_before(struct lane *l, uint32_t hash, uint32_t place)
 	return false;
 }
 
+/* The line that a receiver gets. */
+static size_t
+make_head(const struct parse_op *op, const struct client *to,
+    const struct sub *s, uint8_t *head)
+{
+	if (op->hdr_size > 0 && to->headers)
+		return emit_hmsg(head, op->subject, sub_sid(s), op->reply,
+		    op->hdr_size, op->size);
+	return emit_msg(head, op->subject, sub_sid(s), op->reply,
+	    op->size - op->hdr_size);
+}
+
+static size_t
+head_max(const struct parse_op *op, const struct sub *s)
+{
+	return emit_msg_max(op->subject.len, s->sid_len, op->reply.len);
+}
+
+static void
+entry_fill(struct lane_entry *e, const struct parse_op *op, struct sub *s)
+{
+	e->to = client_of(s->who);
+	e->sub = s;
+	e->line_len = op->line_len;
+	e->in_len = op->line_len + op->size + 2;
+	e->body_len = op->size + 2 - (e->to->headers ? 0 : op->hdr_size);
+	e->needs = (op->verb == VERB_HPUB ? LANE_HEADERS : 0) |
+	    (op->reply.len > 0 ? LANE_NO_REPLY : 0);
+}
+
 void
-lane_learn(struct worker *w, const struct msg *m, const uint8_t *line,
-    uint32_t line_len, bool hpub)
+lane_learn(struct worker *w, const struct parse_op *op, const uint8_t *line)
 {
 	struct lane *l = w->lane;
-	uint8_t head[LANE_LINE] = { 0 };
 	uint64_t word[LANE_WORDS];
-	uint32_t hash, head_len, i;
+	uint8_t head[LANE_HEAD];
 	struct lane_entry *e;
-	struct client *to;
+	uint32_t hash, i;
+	size_t head_len;
 	struct sub *s;
 
-	if (!l->missed || m->size >= WORKER_LARGE || line_len > LANE_LINE)
+	if (!l->missed || op->size >= WORKER_LARGE ||
+	    op->line_len > LANE_LINE)
 		return;
-	hash = line_words(line, line_len, word);
+	hash = line_words(line, op->line_len, word);
 	i = lane_place(l, hash, w->matcher.view);
-	if (!seen_before(l, hash, i) || (s = lone_receiver(w, m)) == NULL)
+	if (!seen_before(l, hash, i) ||
+	    (s = lone_receiver(w, op->subject)) == NULL ||
+	    head_max(op, s) > sizeof head)
 		return;
-	to = client_of(s->who);
-	if ((head_len = make_head(m, to, s, head)) == 0)
+	head_len = make_head(op, client_of(s->who), s, head);
+	if (head_len > LANE_LINE)
 		return;
 	l->hash[i] = hash;
 	e = &l->entry[i];
 	memcpy(e->word, word, sizeof e->word);
-	memcpy(e->head, head, sizeof e->head);
+	memcpy(e->head, head, head_len);
+	e->head_len = (uint32_t)head_len;
 	e->view = w->matcher.view;
-	e->to = to;
-	e->sub = s;
-	e->line_len = line_len;
-	e->in_len = line_len + m->size + 2;
-	e->head_len = head_len;
-	e->body_len = m->size + 2 - (to->headers ? 0 : m->hdr_size);
-	e->needs = (hpub ? LANE_HEADERS : 0) |
-	    (m->reply.len > 0 ? LANE_NO_REPLY : 0);
+	entry_fill(e, op, s);
+}
+
+/* ---- lines that are not known ----------------------------------------- */
+
+static inline void
+count_one(struct worker *w, struct client *c, struct client *to,
+    uint32_t in, uint32_t out)
+{
+	struct score_proc_shm *all = w->score;
+	struct score_conn_shm *score = c->score;
+
+	score_add(&all->in_msgs, 1);
+	score_add(&all->in_bytes, in);
+	score_add(&all->out_msgs, 1);
+	score_add(&all->out_bytes, out);
+	score_add(&score->in_msgs, 1);
+	score_add(&score->in_bytes, in);
+	score = to->score;
+	score_add(&score->out_msgs, 1);
+	score_add(&score->out_bytes, out);
+}
+
+/* The lines of publisher and receiver differ in the verb and in the sid behind
+ * the subject: the rest is copied as it stands, payload and all.  Copies of
+ * fixed size run over the end, of what is read and of what is written. */
+static inline uint8_t *
+put_usual(uint8_t *dst, const struct parse_op *op, const struct sub *s,
+    const uint8_t *end)
+{
+	size_t len = op->subject.len, sid_len = s->sid_len;
+	const uint8_t *rest = op->subject.p + len;
+
+	if (op->verb == VERB_HPUB)
+		*dst++ = 'H';
+	memcpy(dst, "MSG ", 4);
+	dst += 4;
+	if (len <= 32)
+		memcpy(dst, op->subject.p, 32);
+	else
+		memcpy(dst, op->subject.p, len);
+	dst += len;
+	*dst++ = ' ';
+	memcpy(dst, s->sid.in, SID_FAST);
+	dst += sid_len;
+	len = (size_t)(end - rest);
+	if (len <= OUT_SLACK)
+		memcpy(dst, rest, OUT_SLACK);
+	else
+		memcpy(dst, rest, len);
+	return dst + len;
+}
+
+/* May that be done? */
+static inline bool
+is_usual(const struct parse_op *op, const struct sub *s,
+    const struct client *to, const uint8_t *end, const uint8_t *safe)
+{
+	return op->usual && safe - end >= (ptrdiff_t)OUT_SLACK &&
+	    s->sid_len <= SID_FAST && (s->flags & SUB_SID_HEAP) == 0 &&
+	    (op->verb == VERB_PUB || (op->hdr_size > 0 && to->headers));
+}
+
+/* The same for any line, or for a receiver without headers. */
+static __attribute__((noinline)) uint8_t *
+put_any(uint8_t *dst, const struct parse_op *op, const struct sub *s,
+    const struct client *to, const uint8_t *end)
+{
+	size_t n = op->size + 2 - (to->headers ? 0 : op->hdr_size);
+
+	dst += make_head(op, to, s, dst);
+	memcpy(dst, end - n, n);
+	return dst + n;
+}
+
+bool
+lane_pass(struct worker *w, struct client *c, const struct parse_op *op,
+    const uint8_t *end, const uint8_t *safe)
+{
+	uint8_t *dst, *stop;
+	struct client *to;
+	struct sub *s;
+	size_t most;
+
+	if (!lane_open(c) || (op->reply.len > 0 && c->no_responders) ||
+	    op->size >= WORKER_LARGE ||
+	    (s = lone_receiver(w, op->subject)) == NULL)
+		return false;
+	to = client_of(s->who);
+	dst = lane_room(w, c, to, head_max(op, s) + op->size + 2, &most);
+	if (dst == NULL)
+		return false;
+	if (is_usual(op, s, to, end, safe))
+		stop = put_usual(dst, op, s, end);
+	else
+		stop = put_any(dst, op, s, to, end);
+	out_took(&to->out, (size_t)(stop - dst));
+	if (!client_listed(to, LIST_FLUSH))
+		client_list_add(w, to, LIST_FLUSH);
+	s->delivered++;
+	count_one(w, c, to, op->size, op->size - (to->headers ? 0 :
+	    op->hdr_size));
+	if (w->lane->missed)
+		lane_learn(w, op, end - op->size - 2 - op->line_len);
+	return true;
 }

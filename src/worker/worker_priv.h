@@ -194,8 +194,12 @@ size_t lane_take(struct worker *w, struct client *c, const uint8_t *p,
     size_t len, const uint8_t *safe);
 /* The message at `line`, where lane_take() stopped, went the long way: keep
  * where to, if it is simple and the line comes again. */
-void lane_learn(struct worker *w, const struct msg *m, const uint8_t *line,
-    uint32_t line_len, bool hpub);
+void lane_learn(struct worker *w, const struct parse_op *op,
+    const uint8_t *line);
+/* One whole message, with CR LF up to `end`, to its one receiver here, if that
+ * is all there is to do; false: nothing was done, it takes the long way. */
+bool lane_pass(struct worker *w, struct client *c, const struct parse_op *op,
+    const uint8_t *end, const uint8_t *safe);
 
 /* route.c */
 struct route_result {

@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/scan.h"
 
@@ -76,6 +77,30 @@ START_TEST(test_at_random)
 }
 END_TEST
 
+/* A part of them, at the end of an allocation. */
+START_TEST(test_parts)
+{
+	uint8_t bytes[SCAN_BYTES], *part;
+	uint32_t n, i, want;
+	int round;
+
+	srandom(2);
+	for (round = 0; round < 2000; round++) {
+		n = SCAN_IN_LEAST + (uint32_t)round % (SCAN_BYTES -
+		    SCAN_IN_LEAST + 1);
+		ck_assert_ptr_nonnull(part = malloc(n));
+		for (i = 0; i < n; i++)
+			part[i] = random() % 4 == 0 ? '.' : (uint8_t)random();
+		memset(bytes, 0, sizeof bytes);
+		memcpy(bytes, part, n);
+		want = equal_slowly(bytes, '.');
+		ck_assert_uint_eq(scan_equal_in(part, n, '.'), want);
+		ck_assert_uint_eq(scan_equal_in_words(part, n, '.'), want);
+		free(part);
+	}
+}
+END_TEST
+
 START_TEST(test_words)
 {
 	uint32_t v[4] = { 7, 8, 7, UINT32_C(0x80000000) };
@@ -97,6 +122,7 @@ main(void)
 
 	tcase_add_test(tc, test_every_byte);
 	tcase_add_test(tc, test_at_random);
+	tcase_add_test(tc, test_parts);
 	tcase_add_test(tc, test_words);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
