@@ -36,6 +36,7 @@
 #define LANE_LEAST 8u /* shorter ones too */
 #define LANE_SHORT SCAN_BYTES
 #define LANE_WORDS (LANE_LINE / 8)
+#define LANE_SETS (LANE_ENTRIES / LANE_WAYS)
 #define LANE_MISSES 64u /* in a row: these lines do not come again */
 #define LANE_RUN 8u /* longer runs take the long way: there they cost less */
 #define LANE_PEEK 16u /* one message in so many may begin such a run */
@@ -49,23 +50,33 @@ enum { LANE_HEADERS = 1, LANE_NO_REPLY = 2 };
 
 /* The line as the publisher sends it is kept as words that cover it, at its
  * beginning and, overlapping them, at its end: four up to LANE_SHORT bytes,
- * else eight.  Two lines of one length are equal if their words are. */
+ * else eight.  Two lines of one length are equal if their words are.  Two
+ * cache lines: with payloads of many sizes these are many entries. */
 struct lane_entry {
-	alignas(64) uint64_t word[LANE_WORDS];
-	uint8_t head[LANE_LINE]; /* the line as the receiver gets it */
+	alignas(64) uint64_t word[4]; /* the others: struct lane */
 	uint64_t view; /* 0: empty */
 	struct client *to;
 	struct sub *sub;
-	uint32_t line_len;
-	uint32_t in_len; /* of the whole message, as it is sent */
-	uint32_t head_len;
 	uint32_t body_len; /* of what the receiver gets behind its head */
-	uint32_t needs; /* LANE_HEADERS, LANE_NO_REPLY */
+	uint8_t line_len;
+	uint8_t head_len;
+	uint8_t needs; /* LANE_HEADERS, LANE_NO_REPLY */
+	alignas(64) uint8_t head[LANE_LINE]; /* as the receiver gets it */
+};
+static_assert(LANE_LINE <= UINT8_MAX, "lengths of lines are bytes");
+static_assert(sizeof(struct lane_entry) == 128, "two cache lines");
+
+/* What says where the next message begins is apart from the entries, and so
+ * in the first cache: nothing that follows need wait for an entry. */
+struct lane_set {
+	alignas(32) uint32_t hash[LANE_WAYS]; /* of the line, 0: empty */
+	uint32_t in_len[LANE_WAYS]; /* of the whole message, as it is sent */
 };
 
 struct lane {
+	struct lane_set set[LANE_SETS];
 	struct lane_entry entry[LANE_ENTRIES];
-	uint32_t hash[LANE_ENTRIES]; /* of the line of each entry, 0: empty */
+	uint64_t more[LANE_ENTRIES][4]; /* words of longer lines */
 	uint32_t seen[LANE_SEEN]; /* hashes of lines seen once */
 	uint32_t misses; /* in a row */
 	bool missed; /* the line at hand was looked for and not found */
@@ -76,15 +87,18 @@ struct lane {
  * lane_settle(). */
 struct lane_flow {
 	const uint8_t *p, *end; /* what is left of the input */
+	const uint8_t *next; /* message, if the one at p is known */
 	uint64_t view; /* now */
+	/* Not accounted for: messages, and what of their bytes is no payload.
+	 * (Apart, or gcc 12 adds them as vectors that it keeps in memory.) */
+	uint32_t msgs;
 	uint32_t lacks; /* of the publisher: LANE_HEADERS, LANE_NO_REPLY */
-	uint32_t lens; /* of bodies, or-ed together */
-	/* Not accounted for: messages, the bytes of them, and those that are
-	 * no payload. */
-	uint64_t msgs, lines, heads;
-	const uint8_t *from;
+	uint64_t lines;
+	const uint8_t *from; /* where they begin */
+	uint64_t heads;
 	struct client *to; /* NULL: nobody yet */
 	uint8_t *start, *at, *limit; /* in its output */
+	uint32_t lens; /* of bodies, or-ed together */
 };
 
 static_assert(SID_FAST <= SUB_SID_INLINE, "sids are copied as a whole");
@@ -177,48 +191,62 @@ long_hash(const uint64_t word[LANE_WORDS])
 	return (uint32_t)(h >> 32) | 1u << 31;
 }
 
+/* The place that may be that line's in its set: no branch tells them apart,
+ * for it would be guessed wrong most of the time. */
 static inline uint32_t
-lane_set(uint32_t hash)
+lane_way(const struct lane_set *set, uint32_t hash)
 {
-	return hash % (LANE_ENTRIES / LANE_WAYS) * LANE_WAYS;
-}
-
-/* The one of its set that may be that line's: no branch tells them apart, for
- * it would be guessed wrong most of the time. */
-static inline const struct lane_entry *
-lane_way(const struct lane *l, uint32_t hash)
-{
-	uint32_t set = lane_set(hash);
-	uint32_t hit = scan_word4(&l->hash[set], hash) | 1u << (LANE_WAYS - 1);
-
-	return &l->entry[set + (uint32_t)__builtin_ctz(hit)];
+	return (uint32_t)__builtin_ctz(scan_word4(set->hash, hash) |
+	    1u << (LANE_WAYS - 1));
 }
 
 /* ---- using it -------------------------------------------------------- */
 
-static __attribute__((noinline)) const struct lane_entry *
+/* An entry that a line may have, and how far it is to the next message. */
+struct lane_hit {
+	const struct lane_entry *e; /* NULL: it has none */
+	size_t in_len;
+};
+
+static inline struct lane_hit
+lane_hit(const struct lane *l, uint32_t hash)
+{
+	const struct lane_set *set = &l->set[hash % LANE_SETS];
+	uint32_t way = lane_way(set, hash);
+
+	return (struct lane_hit){ &l->entry[hash % LANE_SETS * LANE_WAYS +
+	    way], set->in_len[way] };
+}
+
+static __attribute__((noinline)) struct lane_hit
 look_long(const struct lane *l, const uint8_t *p, size_t n)
 {
 	uint64_t word[LANE_WORDS];
-	const struct lane_entry *e;
+	struct lane_hit hit;
 
 	long_words(p, n, word);
-	e = lane_way(l, long_hash(word));
-	return memcmp(word, e->word, sizeof word) == 0 ? e : NULL;
+	hit = lane_hit(l, long_hash(word));
+	if (memcmp(word, hit.e->word, sizeof hit.e->word) != 0 ||
+	    memcmp(word + 4, l->more[hit.e - l->entry],
+	    sizeof l->more[0]) != 0)
+		hit.e = NULL;
+	return hit;
 }
 
-/* The entry for the line of n bytes at p, or NULL. */
-static inline const struct lane_entry *
+/* What is known of the line of n bytes at p. */
+static inline struct lane_hit
 lane_look(const struct lane *l, const uint8_t *p, size_t n)
 {
-	const struct lane_entry *e;
 	struct short_line v;
+	struct lane_hit hit;
 
 	if (n > LANE_SHORT)
 		return look_long(l, p, n);
 	v = short_words(p, n);
-	e = lane_way(l, short_hash(&v));
-	return short_equal(&v, e) ? e : NULL;
+	hit = lane_hit(l, short_hash(&v));
+	if (!short_equal(&v, hit.e))
+		hit.e = NULL;
+	return hit;
 }
 
 static inline bool
@@ -234,35 +262,36 @@ ends_well(const uint8_t *end)
 /* What is known of the message that is next, which is whole and ends as it
  * should; NULL: nothing, or it needs the long way. */
 static inline ALWAYS_INLINE const struct lane_entry *
-lane_find(struct lane *l, const struct lane_flow *f)
+lane_find(struct lane *l, struct lane_flow *f)
 {
-	const struct lane_entry *e;
+	struct lane_hit hit;
 	size_t n;
 
 	if (f->p >= f->end || (n = line_length(f->p)) < LANE_LEAST)
 		return NULL;
-	e = lane_look(l, f->p, n);
-	if (e == NULL || e->line_len != n || e->view != f->view) {
+	hit = lane_look(l, f->p, n);
+	if (hit.e == NULL || hit.e->line_len != n || hit.e->view != f->view) {
 		l->missed = true;
 		return NULL;
 	}
-	if ((size_t)(f->end - f->p) < e->in_len ||
-	    (e->needs & f->lacks) != 0 || !ends_well(f->p + e->in_len))
+	if ((size_t)(f->end - f->p) < hit.in_len ||
+	    (hit.e->needs & f->lacks) != 0)
 		return NULL;
-	return e;
+	f->next = f->p + hit.in_len;
+	return ends_well(f->next) ? hit.e : NULL;
 }
 
 /* Has a run of more than LANE_RUN messages begun, the first of which is
  * known? */
 static __attribute__((noinline)) bool
-lane_run(const struct lane_entry *e, const uint8_t *p, const uint8_t *end)
+lane_run(const struct lane_flow *f, size_t line_len)
 {
-	size_t i;
+	size_t stride = (size_t)(f->next - f->p), i;
 
-	if ((size_t)(end - p) / e->in_len <= LANE_RUN)
+	if ((size_t)(f->end - f->p) / stride <= LANE_RUN)
 		return false;
 	for (i = 1; i <= LANE_RUN; i++)
-		if (memcmp(p, p + i * e->in_len, e->line_len) != 0)
+		if (memcmp(f->p, f->p + i * stride, line_len) != 0)
 			return false;
 	return true;
 }
@@ -301,7 +330,7 @@ static inline ALWAYS_INLINE void
 lane_put(struct lane_flow *f, const struct lane_entry *e)
 {
 	size_t head_len = e->head_len, body_len = e->body_len;
-	const uint8_t *next = f->p + e->in_len;
+	const uint8_t *next = f->next;
 
 	e->sub->delivered++;
 	f->msgs++;
@@ -328,9 +357,12 @@ lane_stream(struct lane *l, struct lane_flow *all, const struct lane_entry *e)
 		if (e->to != f.to ||
 		    (size_t)(f.limit - f.at) < e->head_len + e->body_len)
 			break;
-		if (f.msgs % LANE_PEEK == 0 && lane_run(e, f.p, f.end)) {
-			e = NULL;
-			break;
+		if (f.msgs % LANE_PEEK == 0) {
+			*all = f;
+			if (lane_run(all, e->line_len)) {
+				e = NULL;
+				break;
+			}
 		}
 		lane_put(&f, e);
 	}
@@ -468,19 +500,20 @@ lone_receiver(struct worker *w, struct slice subject)
 	return s;
 }
 
-/* Where a line with that hash goes: where it was, else where something stood
- * that holds no more, else anywhere in its set. */
+/* Where in its set a line with that hash goes: where it was, else where
+ * something stood that holds no more, else anywhere. */
 static uint32_t
 lane_place(const struct lane *l, uint32_t hash, uint64_t view)
 {
-	uint32_t set = lane_set(hash), i, place;
+	const struct lane_set *set = &l->set[hash % LANE_SETS];
+	const struct lane_entry *e = &l->entry[hash % LANE_SETS * LANE_WAYS];
+	uint32_t way, place = (hash >> 16) % LANE_WAYS;
 
-	place = set + (hash >> 16) % LANE_WAYS;
-	for (i = set; i < set + LANE_WAYS; i++)
-		if (l->hash[i] == hash)
-			return i;
-		else if (l->entry[i].view != view)
-			place = i;
+	for (way = 0; way < LANE_WAYS; way++)
+		if (set->hash[way] == hash)
+			return way;
+		else if (e[way].view != view)
+			place = way;
 	return place;
 }
 
@@ -502,11 +535,11 @@ line_words(const uint8_t *p, size_t n, uint64_t word[LANE_WORDS])
 
 /* Was a line that is not known looked for before? */
 static bool
-seen_before(struct lane *l, uint32_t hash, uint32_t place)
+seen_before(struct lane *l, uint32_t hash, uint32_t way)
 {
 	uint32_t *seen = &l->seen[hash % LANE_SEEN];
 
-	if (*seen == hash || l->hash[place] == hash)
+	if (*seen == hash || l->set[hash % LANE_SETS].hash[way] == hash)
 		return true;
 	*seen = hash;
 	return false;
@@ -535,11 +568,10 @@ entry_fill(struct lane_entry *e, const struct parse_op *op, struct sub *s)
 {
 	e->to = client_of(s->who);
 	e->sub = s;
-	e->line_len = op->line_len;
-	e->in_len = op->line_len + op->size + 2;
+	e->line_len = (uint8_t)op->line_len;
 	e->body_len = op->size + 2 - (e->to->headers ? 0 : op->hdr_size);
-	e->needs = (op->verb == VERB_HPUB ? LANE_HEADERS : 0) |
-	    (op->reply.len > 0 ? LANE_NO_REPLY : 0);
+	e->needs = (uint8_t)((op->verb == VERB_HPUB ? LANE_HEADERS : 0) |
+	    (op->reply.len > 0 ? LANE_NO_REPLY : 0));
 }
 
 void
@@ -549,7 +581,7 @@ lane_learn(struct worker *w, const struct parse_op *op, const uint8_t *line)
 	uint64_t word[LANE_WORDS];
 	uint8_t head[LANE_HEAD];
 	struct lane_entry *e;
-	uint32_t hash, i;
+	uint32_t hash, way, i;
 	size_t head_len;
 	struct sub *s;
 
@@ -557,19 +589,22 @@ lane_learn(struct worker *w, const struct parse_op *op, const uint8_t *line)
 	    op->line_len > LANE_LINE)
 		return;
 	hash = line_words(line, op->line_len, word);
-	i = lane_place(l, hash, w->matcher.view);
-	if (!seen_before(l, hash, i) ||
+	way = lane_place(l, hash, w->matcher.view);
+	if (!seen_before(l, hash, way) ||
 	    (s = lone_receiver(w, op->subject)) == NULL ||
 	    head_max(op, s) > sizeof head)
 		return;
 	head_len = make_head(op, client_of(s->who), s, head);
 	if (head_len > LANE_LINE)
 		return;
-	l->hash[i] = hash;
+	l->set[hash % LANE_SETS].hash[way] = hash;
+	l->set[hash % LANE_SETS].in_len[way] = op->line_len + op->size + 2;
+	i = hash % LANE_SETS * LANE_WAYS + way;
 	e = &l->entry[i];
 	memcpy(e->word, word, sizeof e->word);
+	memcpy(l->more[i], word + 4, sizeof l->more[i]);
 	memcpy(e->head, head, head_len);
-	e->head_len = (uint32_t)head_len;
+	e->head_len = (uint8_t)head_len;
 	e->view = w->matcher.view;
 	entry_fill(e, op, s);
 }
