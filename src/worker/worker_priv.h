@@ -107,6 +107,8 @@ struct worker {
 	const uint8_t *block_body; /* of which message on, NULL: nothing */
 	uint32_t block_n; /* messages */
 	bool block_shared; /* this run has several receivers here */
+	uint8_t line[64]; /* that the receiver before has got, if it was short */
+	size_t line_len;
 	uint64_t rnd; /* state of the queue choice */
 	struct loop_timer tick;
 	/* process */
