@@ -471,7 +471,7 @@ lane_take(struct worker *w, struct client *c, const uint8_t *p, size_t len,
     const uint8_t *safe)
 {
 	w->lane->missed = false;
-	if (!lane_try(w->lane) || !lane_open(c) ||
+	if (!lane_open(c) || !lane_try(w->lane) ||
 	    safe - p < (ptrdiff_t)LANE_LINE)
 		return 0;
 	return take(w, c, p, len, safe);
