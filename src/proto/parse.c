@@ -435,30 +435,44 @@ parse_usual(const uint8_t *p, const uint8_t *arg, const uint8_t *end,
 	return true;
 }
 
+/* Drops the lowest bit. */
+static inline uint64_t
+drop_bit(uint64_t bits)
+{
+	return bits & (bits - 1);
+}
+
 /*
- * A PUB as above, whose arguments and line end lie within the SCAN_BYTES from
- * arg on, all of which may be read: where its tokens end is known before the
- * first is looked at.
+ * A PUB as above, of whose arguments n bytes may be read, 32 at least, and
+ * whose line ends within 64: where the tokens end is known before the first is
+ * looked at.
  */
 static inline __attribute__((always_inline)) bool
-parse_short(const uint8_t *p, const uint8_t *arg, size_t limit,
+parse_short(const uint8_t *p, const uint8_t *arg, size_t n, size_t limit,
     struct parse_op *op)
 {
 	const uint8_t *subject_end, *stop, *num;
-	uint32_t ends, second, third, size;
+	uint64_t ends, second, third;
+	uint32_t size;
 
+	/* Of the first three, two are the line end, or one and a reply's; else
+	 * see parse_usual(). */
 	ends = scan_blank(arg);
-	second = ends & (ends - 1);
-	third = second & (second - 1);
-	/* Two of them are the line end; else see parse_usual(). */
-	if (third == 0)
-		return false;
-	subject_end = arg + __builtin_ctz(ends);
-	stop = arg + __builtin_ctz(second);
+	third = drop_bit(drop_bit(ends));
+	if (third == 0) {
+		if (n <= 2 * SCAN_BYTES)
+			return false;
+		ends |= (uint64_t)scan_blank(arg + SCAN_BYTES) << SCAN_BYTES;
+		if ((third = drop_bit(drop_bit(ends))) == 0)
+			return false;
+	}
+	second = drop_bit(ends);
+	subject_end = arg + __builtin_ctzll(ends);
+	stop = arg + __builtin_ctzll(second);
 	num = subject_end + 1;
 	if (*stop == ' ') {
 		num = stop + 1;
-		stop = arg + __builtin_ctz(third);
+		stop = arg + __builtin_ctzll(third);
 	}
 	if (subject_end == arg || *subject_end != ' ' ||
 	    num == subject_end + 2 || stop == num ||
@@ -500,7 +514,7 @@ parse_line(const uint8_t *p, size_t len, uint32_t max_control_line,
 {
 	/* One comparison of a word. */
 	if (len > 4 + SCAN_BYTES && memcmp(p, "PUB ", 4) == 0 &&
-	    parse_short(p, p + 4, max_control_line, op))
+	    parse_short(p, p + 4, len - 4, max_control_line, op))
 		return PARSE_OP;
 	return parse_long(p, len, max_control_line, op, err);
 }

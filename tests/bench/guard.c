@@ -100,14 +100,17 @@ run_parse(uint64_t count)
 		"PUB orders.eu.new 128\r\n",
 		"PUB svc.request _INBOX.abcdefghijklmnop.00000042 64\r\n",
 		"HPUB b.000000 12 140\r\n" };
+	static uint8_t input[4][256]; /* payloads follow, as a rule */
 	struct parse_op op;
 	enum perr err;
 	uint64_t i, sum = 0;
 
+	for (i = 0; i < 4; i++) {
+		memset(input[i], 'x', sizeof input[i]);
+		memcpy(input[i], lines[i], strlen(lines[i]));
+	}
 	for (i = 0; i < count; i++) {
-		const char *p = lines[i % 4];
-
-		MUST(parse_line((const uint8_t *)p, strlen(p),
+		MUST(parse_line(input[i % 4], sizeof input[0],
 		    LINE_MAX_BYTES, &op, &err) == PARSE_OP);
 		sum += op.size + op.subject.len;
 	}
