@@ -21,6 +21,7 @@ libnatsd_a_SOURCES = \
 	%D%/base/mem.h \
 	%D%/base/panic.c \
 	%D%/base/panic.h \
+	%D%/base/scan.h \
 	%D%/base/sha256.c \
 	%D%/base/sha256.h \
 	%D%/base/strnum.c \

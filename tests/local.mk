@@ -50,6 +50,7 @@ unit_tests = \
 	%D%/unit/test_quiesce \
 	%D%/unit/test_ring \
 	%D%/unit/test_sandbox \
+	%D%/unit/test_scan \
 	%D%/unit/test_score \
 	%D%/unit/test_sha256 \
 	%D%/unit/test_slots \

@@ -294,6 +294,35 @@ make_block(struct worker *w, const struct shape *sh, uint32_t n)
 	return 0;
 }
 
+/* Has the receiver before got the same line?  (Only a guess for what follows:
+ * make_block() looks itself.) */
+static bool
+line_again(struct worker *w, const struct shape *sh)
+{
+	if (sh->line_len == w->line_len &&
+	    memcmp(w->line, sh->line, sh->line_len) == 0)
+		return true;
+	w->line_len = 0;
+	if (sh->line_len <= sizeof w->line) {
+		memcpy(w->line, sh->line, sh->line_len);
+		w->line_len = sh->line_len;
+	}
+	return false;
+}
+
+/* A run that is too short to be written from a block: from the second receiver
+ * with that sid on it is made once and copied as a whole. */
+static void
+put_run(struct worker *w, const struct shape *sh, uint8_t *dst, uint32_t n)
+{
+	if (n > 1 && w->block_shared && line_again(w, sh) &&
+	    make_block(w, sh, n) == 0)
+		memcpy(dst, w->block->data,
+		    n * (sh->line_len + sh->body_len));
+	else
+		fill(dst, sh, n);
+}
+
 /* A whole run, from the block that it shares with the other receivers. */
 static uint32_t
 write_block(struct worker *w, struct client *c, struct msg *m,
@@ -354,7 +383,7 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 				client_close(w, c, "Out of Memory");
 				return done;
 			}
-			fill(dst, sh, k);
+			put_run(w, sh, dst, k);
 			out_took(&c->out, k * unit);
 			if (c->out.bytes >= WORKER_FLUSH_EARLY && !c->blocked)
 				client_flush_early(w, c);

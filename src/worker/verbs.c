@@ -190,6 +190,10 @@ run_length(const uint8_t *p, size_t len, const struct parse_op *op)
 {
 	size_t line_len = op->line_len, stride = line_len + op->size + 2;
 
+	/* Lines that differ mostly do so at the end. */
+	if (len < 2 * stride || hash_load64(p + line_len - 8) !=
+	    hash_load64(p + stride + line_len - 8))
+		return 1;
 	if (line_len >= 8 && line_len <= 16)
 		return run_scan(p, len, line_len, stride, 8);
 	if (line_len >= 16 && line_len <= 32)
@@ -345,13 +349,22 @@ refuse_trailer(struct worker *w, struct client *c, const struct parse_op *op,
 	return used;
 }
 
+/* Each +OK and trace stands before its MSG, each 503 is asked for on its own:
+ * no runs of these. */
+static bool
+run_allowed(const struct client *c, const struct parse_op *op)
+{
+	return !c->verbose && !c->pedantic && !log_trace_on() &&
+	    (!c->no_responders || op->reply.len == 0);
+}
+
 static size_t
 do_pub(struct worker *w, struct client *c, const struct parse_op *op,
     const uint8_t *p, size_t len, const uint8_t *safe)
 {
 	size_t at = (size_t)op->line_len + op->size;
+	uint32_t sent, count = 1;
 	enum trailer end;
-	uint32_t sent;
 	bool deliver;
 	struct msg m;
 
@@ -377,16 +390,18 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 		c->warned = false;
 	if (!deliver || c->state != CLIENT_OPEN)
 		return at + (end == TRAILER_CRLF ? 2 : 1);
+	if (end == TRAILER_CRLF) {
+		count = run_allowed(c, op) ? run_length(p, len, op) : 1;
+		if (count == 1 && lane_pass(w, c, op, p + at + 2, safe))
+			return at + 2;
+	}
 	message(w, c, op, p, safe, &m);
 	if (end == TRAILER_LF)
 		return publish_bare(w, c, &m, at + 1);
-	/* Each +OK and trace stands before its MSG, each 503 is asked for on
-	 * its own: no runs of these. */
-	if (!c->verbose && !c->pedantic && !m.from.ask && !log_trace_on())
-		m.count = run_length(p, len, op);
+	m.count = count;
 	sent = publish(w, c, &m);
 	if (sent > 0)
-		lane_learn(w, &m, p, op->line_len, op->verb == VERB_HPUB);
+		lane_learn(w, op, p);
 	return sent * (at + 2);
 }
 

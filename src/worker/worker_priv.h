@@ -108,6 +108,8 @@ struct worker {
 	const uint8_t *block_body; /* of which message on, NULL: nothing */
 	uint32_t block_n; /* messages */
 	bool block_shared; /* this run has several receivers here */
+	uint8_t line[64]; /* that the receiver before has got, if it was short */
+	size_t line_len;
 	uint64_t rnd; /* state of the queue choice */
 	struct loop_timer tick;
 	/* process */
@@ -193,10 +195,14 @@ int lane_init(struct worker *w);
  * bytes used: what follows is not known, not whole, or not usual. */
 size_t lane_take(struct worker *w, struct client *c, const uint8_t *p,
     size_t len, const uint8_t *safe);
-/* A message with that control line went the long way: keep where to, if it is
- * simple and the line comes again. */
-void lane_learn(struct worker *w, const struct msg *m, const uint8_t *line,
-    uint32_t line_len, bool hpub);
+/* The message at `line`, where lane_take() stopped, went the long way: keep
+ * where to, if it is simple and the line comes again. */
+void lane_learn(struct worker *w, const struct parse_op *op,
+    const uint8_t *line);
+/* One whole message, with CR LF up to `end`, to its one receiver here, if that
+ * is all there is to do; false: nothing was done, it takes the long way. */
+bool lane_pass(struct worker *w, struct client *c, const struct parse_op *op,
+    const uint8_t *end, const uint8_t *safe);
 
 /* route.c */
 struct route_result {
