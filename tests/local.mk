@@ -56,6 +56,7 @@ unit_tests = \
 	%D%/unit/test_strnum \
 	%D%/unit/test_subject \
 	%D%/unit/test_subs \
+	%D%/unit/test_tcp \
 	%D%/unit/test_trie \
 	%D%/unit/test_wheel \
 	%D%/unit/test_zone

@@ -18,6 +18,7 @@
 
 #include "base/fdutil.h"
 #include "base/log.h"
+#include "base/tcp.h"
 #include "conf/conf.h"
 
 #define SOCK_FLAGS (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
@@ -68,7 +69,7 @@ set_option(int fd, int level, int name)
 
 /* A bound and listening socket, or -1 with errno. */
 static int
-open_tcp(const struct sockaddr *sa, socklen_t salen, uint32_t backlog)
+open_tcp(const struct conf *conf, const struct sockaddr *sa, socklen_t salen)
 {
 	int fd;
 
@@ -79,11 +80,20 @@ open_tcp(const struct sockaddr *sa, socklen_t salen, uint32_t backlog)
 	if (sa->sa_family == AF_INET6 &&
 	    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == -1)
 		goto fail;
-	if (bind(fd, sa, salen) == -1 || listen(fd, (int)backlog) == -1)
+	if (bind(fd, sa, salen) == -1 ||
+	    listen(fd, (int)conf->listen_backlog) == -1)
 		goto fail;
 	return fd;
 fail:
 	fd_close(&fd);
+/* The kernel gives a peer up when natsd would; connections inherit it. */
+static void
+set_timeouts(int fd, const struct conf *conf)
+{
+	tcp_set_options(fd, conf->ping_interval_ms, conf->ping_max,
+	    conf->write_deadline_ms);
+}
+
 	return -1;
 }
 
@@ -94,6 +104,7 @@ set_port(struct sockaddr_storage *ss, int port)
 		((struct sockaddr_in6 *)ss)->sin6_port =
 		    htons((uint16_t)port);
 	else
+	set_timeouts(fd, conf);
 		((struct sockaddr_in *)ss)->sin_port = htons((uint16_t)port);
 }
 
@@ -116,14 +127,13 @@ open_address(struct opening *o, const struct addrinfo *ai)
 	memcpy(&ss, ai->ai_addr, ai->ai_addrlen);
 	if (port == 0 && o->picked_port != 0) {
 		set_port(&ss, o->picked_port);
-		fd = open_tcp((struct sockaddr *)&ss, ai->ai_addrlen,
-		    o->conf->listen_backlog);
+		fd = open_tcp(o->conf, (struct sockaddr *)&ss,
+		    ai->ai_addrlen);
 		if (fd != -1 || errno != EADDRINUSE)
 			return fd;
 	}
 	set_port(&ss, port);
-	return open_tcp((struct sockaddr *)&ss, ai->ai_addrlen,
-	    o->conf->listen_backlog);
+	return open_tcp(o->conf, (struct sockaddr *)&ss, ai->ai_addrlen);
 }
 
 /* Enters the socket into the set; 0, or -1 if its address is unknown. */
@@ -369,3 +379,14 @@ listen_close(struct listen_set *set)
 	}
 	set->n = 0;
 }
+void
+listen_reload(const struct listen_set *set, const struct conf *conf)
+{
+	uint32_t i;
+
+	for (i = 0; i < set->n; i++) {
+		if (!set->l[i].unix_socket)
+			set_timeouts(set->l[i].fd, conf);
+	}
+}
+

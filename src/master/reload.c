@@ -241,6 +241,7 @@ reload_file(struct master *m, struct conf *next, struct conf *kept)
 	if ((snapshot = snapshot_make(kept, m->conf_version + 1)) == -1) {
 		fail(strerror(errno));
 		return;
+	listen_reload(&m->listeners, next);
 	}
 	if (apply_log(m, kept) == -1) {
 		fd_close(&snapshot);

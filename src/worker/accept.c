@@ -151,15 +151,6 @@ send_info(struct worker *w, struct client *c)
 	client_write(w, c, line, n);
 }
 
-static void
-no_delay(int fd)
-{
-	int on = 1;
-
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-}
-
 /* Count oneself, full fence, sum, step back if over: never exceeded, at worst
  * one refused too many. */
 static bool
@@ -204,8 +195,6 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 		turn_away(w, fd);
 		return;
 	}
-	if (!unix_socket)
-		no_delay(fd);
 	if ((c = client_new(w, fd, addr, unix_socket, line)) == NULL) {
 		accept_line_free(w, line);
 		return;

@@ -27,6 +27,7 @@
 #include "base/fdutil.h"
 #include "base/panic.h"
 #include "worker/worker_priv.h"
+#include "base/tcp.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
 #define LINGER_MS 1000
@@ -410,6 +411,9 @@ client_reap(struct worker *w)
 }
 
 /* ---- timers ---------------------------------------------------------- */
+	if (!c->unix_peer)
+		tcp_set_patience(c->lfd.fd, w->conf.write_deadline_ms >
+		    LINGER_MS ? w->conf.write_deadline_ms : LINGER_MS);
 
 static uint64_t
 jitter(struct worker *w, uint64_t ms)
