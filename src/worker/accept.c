@@ -12,10 +12,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,14 +133,10 @@ info_line(const struct worker *w, const char *ip, uint32_t num, char *line,
 static void
 send_info(struct worker *w, struct client *c)
 {
-	char line[2048], ip[INET6_ADDRSTRLEN] = "";
-	const struct in6_addr *a = (const void *)c->score->addr;
+	char line[2048], ip[CLIENT_ADDRESS_MAX];
 	size_t n;
 
-	if (!c->unix_peer && IN6_IS_ADDR_V4MAPPED(a))
-		(void)inet_ntop(AF_INET, c->score->addr + 12, ip, sizeof ip);
-	else if (!c->unix_peer)
-		(void)inet_ntop(AF_INET6, c->score->addr, ip, sizeof ip);
+	client_address(c, ip);
 	n = info_line(w, ip, c->num, line, sizeof line);
 	if (log_trace_on())
 		trace_out(w, c, (const uint8_t *)line, n > 3 ? n - 3 : n);

@@ -7,6 +7,8 @@
 
 #include <sys/socket.h>
 
+#include <net/if.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -152,6 +154,8 @@ void client_error_note(struct worker *w, struct client *c, enum perr e,
 /* Close without a word, logging why. */
 void client_close(struct worker *w, struct client *c, const char *reason);
 /* Take apart what was marked. */
+/* The same for an error of its socket, which is in errno. */
+void client_fail(struct worker *w, struct client *c, const char *reason);
 void client_reap(struct worker *w);
 /* Those that waited and may go on, in their order. */
 void client_resume_waiting(struct worker *w);
@@ -177,7 +181,11 @@ bool client_released(struct worker *w, struct client *c);
 /* Take it off its subscriptions. */
 void client_unsubscribe(struct worker *w, struct client *c);
 
-/* "IP:PORT - cid:N - "v:lang:name"" for logs. */
+/* Its peer's address as text, without port and brackets, a link-local one with
+ * its zone ("fe80::1%eth0"); "" for a Unix socket. */
+#define CLIENT_ADDRESS_MAX (INET6_ADDRSTRLEN + 1 + IF_NAMESIZE)
+void client_address(const struct client *c, char out[CLIENT_ADDRESS_MAX]);
+/* "IP:PORT - cid:N - "v:lang:name"" for logs; IPv6 in brackets. */
 const char *client_name(const struct worker *w, const struct client *c);
 
 /* Do not read from it for so long: a reader cannot follow. */
