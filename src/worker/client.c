@@ -252,7 +252,8 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 		goto fail;
 	c->who.ops = &client_subscriber_ops;
 	c->lfd.fd = fd;
-	c->lfd.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+	c->lfd.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP |
+	    EPOLLET;
 	c->lfd.cb = client_event;
 	loop_timer_init(&c->timer, client_timer);
 	if (loop_add(&w->loop, &c->lfd) != 0)
@@ -969,7 +970,7 @@ read_big(struct worker *w, struct client *c, size_t most)
 		input_end(w, c, n);
 		return;
 	}
-	c->readable = (size_t)n == asked || c->eof;
+	c->readable = (size_t)n == asked || c->to_end;
 	c->wait_since_ms = w->now_ms;
 	peer_look(w);
 	if ((size_t)n < rest) {
@@ -1026,7 +1027,7 @@ client_read(struct worker *w, struct client *c)
 		input_end(w, c, n);
 		return;
 	}
-	c->readable = (size_t)n == most || c->eof;
+	c->readable = (size_t)n == most || c->to_end;
 	peer_look(w);
 	if (carry > 0)
 		memcpy(in - carry, c->in, carry);
@@ -1095,11 +1096,14 @@ client_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 		if (c->out.bytes > 0)
 			client_list_add(w, c, LIST_FLUSH);
 	}
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-		/* A short read usually tells that there is no more for now,
-		 * but not that the end is behind it. */
+	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 			c->eof = true;
+		/* A short read usually tells that there is no more for now,
+		 * but not that the end is behind it, nor what is behind a mark
+		 * of urgent data, where a read stops. */
+		if (events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			c->to_end = true;
 		c->readable = true;
 		if (c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
 			client_list_add(w, c, LIST_READY);

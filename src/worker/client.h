@@ -78,6 +78,7 @@ struct client {
 	bool connected : 1; /* CONNECT was accepted */
 	bool authorized : 1;
 	bool eof : 1; /* nothing more will come */
+	bool to_end : 1; /* is read until there is nothing, not to a short read */
 	bool blocked : 1; /* the socket refused bytes */
 	bool rtt_known : 1;
 	bool unix_peer : 1;
