@@ -53,9 +53,27 @@ fail(struct opening *o, const char *where, const char *reason)
 static int
 fail_errno(struct opening *o, const char *where, int e)
 {
-	if (e == EACCES && o->cl->kind == CONF_LISTEN_TCP)
-		return fail(o, where, "Permission denied: ports below 1024 "
-		    "need root or CAP_NET_BIND_SERVICE");
+	static const struct {
+		int e;
+		const char *text;
+	} hints[] = {
+		{ EACCES, "ports below 1024 need root or "
+		    "CAP_NET_BIND_SERVICE" },
+		{ EADDRNOTAVAIL, "no interface of this host has it" },
+		{ EAFNOSUPPORT, "this host has no IPv6" },
+		{ EINVAL, "a link-local address needs the zone of an "
+		    "interface, as in [fe80::1%eth0]" },
+	};
+	char reason[160];
+	size_t i;
+
+	for (i = 0; i < sizeof hints / sizeof hints[0]; i++) {
+		if (hints[i].e != e || o->cl->kind != CONF_LISTEN_TCP)
+			continue;
+		snprintf(reason, sizeof reason, "%s: %s", strerror(e),
+		    hints[i].text);
+		return fail(o, where, reason);
+	}
 	return fail(o, where, strerror(e));
 }
 
