@@ -323,6 +323,37 @@ listener_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	}
 }
 
+static void
+unwatch(struct worker *w, struct worker_listener *l)
+{
+	if (l->watched)
+		loop_del(&w->loop, &l->lfd);
+	l->watched = false;
+}
+
+void
+accept_replace(struct worker *w, uint64_t i, int fd)
+{
+	struct sockaddr_storage addr;
+	struct worker_listener *l;
+	uint32_t left = w->conf.listen_backlog;
+	int old, c;
+
+	if (i >= w->nlisten) { /* accept_stop() was first */
+		(void)close(fd);
+		return;
+	}
+	l = &w->listener[i];
+	unwatch(w, l);
+	old = l->lfd.fd;
+	l->lfd.fd = fd; /* accept_balance() puts it into the set */
+	memset(&addr, 0, sizeof addr);
+	while (w->state == WORKER_SERVING && left-- > 0 &&
+	    (c = accept4(old, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1)
+		welcome(w, c, &addr, l->unix_socket);
+	(void)close(old);
+}
+
 int
 accept_init(struct worker *w, const struct heritage *h)
 {

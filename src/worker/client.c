@@ -27,8 +27,8 @@
 #include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/panic.h"
-#include "worker/worker_priv.h"
 #include "base/tcp.h"
+#include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
 #define LINGER_MS 1000
@@ -333,7 +333,6 @@ client_close(struct worker *w, struct client *c, const char *reason)
 	client_list_add(w, c, LIST_DOOMED);
 }
 
-/* The last is queued: take nothing more, let it read that for so long, then
 void
 client_fail(struct worker *w, struct client *c, const char *reason)
 {
@@ -343,6 +342,7 @@ client_fail(struct worker *w, struct client *c, const char *reason)
 	client_close(w, c, text);
 }
 
+/* The last is queued: take nothing more, let it read that for so long, then
  * close. */
 static void
 linger(struct worker *w, struct client *c, const char *reason, uint64_t ms)
@@ -411,6 +411,9 @@ take_apart(struct worker *w, struct client *c)
 	/* What is queued leaves if the socket takes it at once. */
 	client_flush(w, c);
 	out_clear(&w->pool, &c->out);
+	if (!c->unix_peer)
+		tcp_set_patience(c->lfd.fd, w->conf.write_deadline_ms >
+		    LINGER_MS ? w->conf.write_deadline_ms : LINGER_MS);
 	loop_timer_cancel(&w->loop, &c->timer);
 	loop_del(&w->loop, &c->lfd);
 	fd_close(&c->lfd.fd);
@@ -456,9 +459,6 @@ client_reap(struct worker *w)
 }
 
 /* ---- timers ---------------------------------------------------------- */
-	if (!c->unix_peer)
-		tcp_set_patience(c->lfd.fd, w->conf.write_deadline_ms >
-		    LINGER_MS ? w->conf.write_deadline_ms : LINGER_MS);
 
 static uint64_t
 jitter(struct worker *w, uint64_t ms)

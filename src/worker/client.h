@@ -154,9 +154,9 @@ void client_error_note(struct worker *w, struct client *c, enum perr e,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Close without a word, logging why. */
 void client_close(struct worker *w, struct client *c, const char *reason);
-/* Take apart what was marked. */
 /* The same for an error of its socket, which is in errno. */
 void client_fail(struct worker *w, struct client *c, const char *reason);
+/* Take apart what was marked. */
 void client_reap(struct worker *w);
 /* Those that waited and may go on, in their order. */
 void client_resume_waiting(struct worker *w);

@@ -225,7 +225,10 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 			accept_start(w);
 		} else if (m.type == CHAN_CONF && m.fd != -1)
 			conf_new(w, m.fd, m.arg);
-		else if (m.type == CHAN_STOP)
+		else if (m.type == CHAN_LISTEN && m.fd != -1) {
+			accept_replace(w, m.arg, m.fd);
+			m.fd = -1;
+		} else if (m.type == CHAN_STOP)
 			leave(w);
 		if (m.fd != -1)
 			(void)close(m.fd);
