@@ -707,6 +707,8 @@ def link_local(env):
         # the address is usable when it is known to be nobody else's
         wait_for(lambda: bindable(("fe80::1%lo", 0)), "the address")
         server.start()
+        equal(server.addresses[0][0], "fe80::1%25lo", "host in the URL of the "
+              "ports file (RFC 6874)")
         scope = socket.if_nametoindex("lo")
         client = env.keep(Client(("fe80::1", server.address[1], 0, scope)))
         client.connect()
