@@ -26,6 +26,8 @@ libnatsd_a_SOURCES = \
 	%D%/base/sha256.h \
 	%D%/base/strnum.c \
 	%D%/base/strnum.h \
+	%D%/base/tcp.c \
+	%D%/base/tcp.h \
 	%D%/base/token.h \
 	%D%/shm/bell.c \
 	%D%/shm/bell.h \

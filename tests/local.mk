@@ -57,6 +57,7 @@ unit_tests = \
 	%D%/unit/test_strnum \
 	%D%/unit/test_subject \
 	%D%/unit/test_subs \
+	%D%/unit/test_tcp \
 	%D%/unit/test_trie \
 	%D%/unit/test_wheel \
 	%D%/unit/test_zone
@@ -162,7 +163,8 @@ process_tests = \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/35_network.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -259,7 +261,8 @@ EXTRA_DIST += \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/35_network.py
 
 # What the client tests have built or fetched, of which some is read-only, and
 # the fuzz targets for libFuzzer.

@@ -7,6 +7,8 @@
 
 #include <sys/socket.h>
 
+#include <net/if.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -76,6 +78,7 @@ struct client {
 	bool connected : 1; /* CONNECT was accepted */
 	bool authorized : 1;
 	bool eof : 1; /* nothing more will come */
+	bool to_end : 1; /* is read until there is nothing, not to a short read */
 	bool blocked : 1; /* the socket refused bytes */
 	bool rtt_known : 1;
 	bool unix_peer : 1;
@@ -154,6 +157,8 @@ void client_error_note(struct worker *w, struct client *c, enum perr e,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Close without a word, logging why. */
 void client_close(struct worker *w, struct client *c, const char *reason);
+/* The same for an error of its socket, which is in errno. */
+void client_fail(struct worker *w, struct client *c, const char *reason);
 /* Take apart what was marked. */
 void client_reap(struct worker *w);
 /* Those that waited and may go on, in their order. */
@@ -178,7 +183,11 @@ bool client_released(struct worker *w, struct client *c);
 /* Take it off its subscriptions. */
 void client_unsubscribe(struct worker *w, struct client *c);
 
-/* "IP:PORT - cid:N - "v:lang:name"" for logs. */
+/* Its peer's address as text, without port and brackets, a link-local one with
+ * its zone ("fe80::1%eth0"); "" for a Unix socket. */
+#define CLIENT_ADDRESS_MAX (INET6_ADDRSTRLEN + 1 + IF_NAMESIZE)
+void client_address(const struct client *c, char out[CLIENT_ADDRESS_MAX]);
+/* "IP:PORT - cid:N - "v:lang:name"" for logs; IPv6 in brackets. */
 const char *client_name(const struct worker *w, const struct client *c);
 
 static inline bool

@@ -241,7 +241,7 @@ write_now(struct worker *w, struct client *c, const struct out_extra *x,
 	peer_publish(w);
 	st = out_write(&w->pool, &c->out, c->lfd.fd, x, sent);
 	if (st == OUT_ERROR) {
-		client_close(w, c, "Write Error");
+		client_fail(w, c, "Write Error");
 		return false;
 	}
 	c->last_progress_ms = w->now_ms;
@@ -530,8 +530,8 @@ client_flush(struct worker *w, struct client *c)
 		block(w, c);
 		break;
 	case OUT_ERROR:
+		client_fail(w, c, "Write Error");
 		out_clear(&w->pool, &c->out);
-		client_close(w, c, "Write Error");
 		return;
 	}
 	if (c->out.bytes != before)

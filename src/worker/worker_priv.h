@@ -178,6 +178,9 @@ int accept_init(struct worker *w, const struct heritage *h);
 void accept_start(struct worker *w); /* the live bit is set */
 void accept_balance(struct worker *w); /* each iteration */
 void accept_stop(struct worker *w);
+/* Listener i has a new socket; takes fd.  What waits at the old one is taken
+ * in before that is closed. */
+void accept_replace(struct worker *w, uint64_t i, int fd);
 uint64_t accept_total(const struct worker *w); /* over all workers */
 void accept_line_free(struct worker *w, uint32_t line);
 /* max_connections was lowered: close the surplus. */
