@@ -415,8 +415,7 @@ take_apart(struct worker *w, struct client *c)
 		tcp_set_patience(c->lfd.fd, w->conf.write_deadline_ms >
 		    LINGER_MS ? w->conf.write_deadline_ms : LINGER_MS);
 	loop_timer_cancel(&w->loop, &c->timer);
-	loop_del(&w->loop, &c->lfd);
-	fd_close(&c->lfd.fd);
+	loop_close(&w->loop, &c->lfd);
 	if (c->bigmsg != NULL)
 		big_client_gone(c->bigmsg);
 	for (l = 0; l < LISTS; l++)
