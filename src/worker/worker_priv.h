@@ -45,6 +45,17 @@ enum worker_state {
 	WORKER_LEAVING /* flushes what it has and ends */
 };
 
+/* receive.c: what stands in front of the bodies of a record, copied out of the
+ * other's reach.  The next record's is often the same, and was found good. */
+struct record_names {
+	uint8_t *p;
+	size_t len, cap;
+	uint64_t view; /* in which it was judged; 0: it was not */
+	bool good; /* its references may be used */
+	uint8_t nplain, flags;
+	uint32_t ngroups, subject_len, reply_len;
+};
+
 struct refusals;
 struct deal;
 struct lane;
@@ -107,6 +118,8 @@ struct worker {
 	const uint8_t *block_body; /* of which message on, NULL: nothing */
 	uint32_t block_n; /* messages */
 	bool block_shared; /* this run has several receivers here */
+	bool receiving; /* it lies in another worker's memory */
+	struct record_names names;
 	uint64_t rnd; /* state of the queue choice */
 	struct loop_timer tick;
 	/* process */
