@@ -25,6 +25,7 @@
 #include "proto/info.h"
 #include "worker/worker_priv.h"
 
+#define BIT(slot) (UINT64_C(1) << (slot))
 #define PAUSE_FIRST_MS 10
 #define PAUSE_MAX_MS 1000
 /* The level of the protocol that is spoken, not natsd's own version: clients
@@ -75,16 +76,42 @@ accept_line_free(struct worker *w, uint32_t line)
 
 /* ---- admission ------------------------------------------------------- */
 
+static uint64_t
+connections_of(const struct worker *w, slotno s)
+{
+	return score_get(&score_proc(&w->zown[s])->connections);
+}
+
+/* Live slots whose number of connections can be true.  Any other one would
+ * keep everybody from accepting. */
+static uint64_t
+credible(const struct worker *w)
+{
+	uint64_t live = slots_live(w->slots) | BIT(w->self), set;
+	slotno s;
+
+	for (set = live; set != 0; set &= set - 1) {
+		s = (slotno)__builtin_ctzll(set);
+		if (connections_of(w, s) > w->slots->nlines)
+			live &= ~BIT(s);
+	}
+	return live;
+}
+
+static uint64_t
+total_of(const struct worker *w, uint64_t slots)
+{
+	uint64_t sum = 0;
+
+	for (; slots != 0; slots &= slots - 1)
+		sum += connections_of(w, (slotno)__builtin_ctzll(slots));
+	return sum;
+}
+
 uint64_t
 accept_total(const struct worker *w)
 {
-	uint64_t live = slots_live(w->slots) | UINT64_C(1) << w->self;
-	uint64_t sum = 0;
-
-	for (; live != 0; live &= live - 1)
-		sum += score_get(&score_proc(
-		    &w->zown[__builtin_ctzll(live)])->connections);
-	return sum;
+	return total_of(w, credible(w));
 }
 
 /* What INFO calls our address: client_advertise, or the listener's. */
@@ -271,19 +298,30 @@ watch(struct worker *w, bool on)
 static bool
 above_share(const struct worker *w)
 {
-	uint64_t live = slots_live(w->slots), mine, n;
+	uint64_t slots = credible(w), mine, n;
 
-	n = (uint64_t)__builtin_popcountll(live);
+	n = (uint64_t)__builtin_popcountll(slots);
 	if (n < 2)
 		return false;
 	mine = score_get(&w->score->connections);
 	/* mine > 17/16 of the mean + 1, without a division */
-	return mine > 0 && (mine - 1) * n * 16 > accept_total(w) * 17;
+	return mine > 0 && (mine - 1) * n * 16 > total_of(w, slots) * 17;
+}
+
+static void
+complain_of_liars(struct worker *w)
+{
+	uint64_t set = w->usable & ~credible(w) & slots_live(w->slots);
+
+	for (; set != 0; set &= set - 1)
+		peer_broken(w, (slotno)__builtin_ctzll(set),
+		    "its number of connections");
 }
 
 void
 accept_balance(struct worker *w)
 {
+	complain_of_liars(w);
 	if (w->state == WORKER_SERVING)
 		watch(w, w->accept_pause_ms == 0 && !above_share(w));
 }
@@ -381,7 +419,7 @@ accept_stop(struct worker *w)
 void
 accept_trim(struct worker *w)
 {
-	uint64_t live = slots_live(w->slots), before = 0, mine = 0;
+	uint64_t live = credible(w), before = 0, mine = 0;
 	uint32_t line = 0;
 	struct client *c;
 	slotno s;
@@ -393,8 +431,7 @@ accept_trim(struct worker *w)
 	for (; live != 0; live &= live - 1) {
 		s = (slotno)__builtin_ctzll(live);
 		if (s < w->self)
-			before += score_get(&score_proc(
-			    &w->zown[s])->connections);
+			before += connections_of(w, s);
 	}
 	while ((c = client_walk(w, &line)) != NULL) {
 		if (c->state != CLIENT_OPEN)
