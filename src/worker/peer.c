@@ -7,9 +7,11 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proc/chan.h"
+#include "proto/subject.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
@@ -20,6 +22,11 @@
 /* A peer may ask to hold a publisher back for so long at once: a ring full of
  * reads, each held back as far as one may be. */
 #define STALL_MAX_MS 1000
+
+/* Patience with a peer whose counter moves and who takes nothing, and how far
+ * it must have moved: some whole iterations. */
+#define OWED_MS 2000
+#define OWED_PASSES 16
 
 /* ---- attach ---------------------------------------------------------- */
 
@@ -95,6 +102,7 @@ forget(struct worker *w, struct peer *p)
 	buf_trim(&p->assembly);
 	p->assembly_total = 0;
 	ring_tx_unwant(&p->tx);
+	p->owed_ms = 0;
 	/* A slot whose live bit falls counts as having answered. */
 	p->answered = p->asked_sent = p->asked;
 	p->answer = p->answer_sent = 0;
@@ -181,6 +189,66 @@ peer_broken(struct worker *w, slotno slot, const char *what)
 		w->complained |= BIT(slot);
 }
 
+void
+peer_forgive(struct worker *w, slotno slot)
+{
+	struct peer *p = &w->peer[slot];
+
+	if (!p->broken || p->incarnation == 0)
+		return;
+	/* What it has left in its ring is skipped. */
+	ring_rx_peer_changed(&p->rx);
+	peer_come(w, p, p->incarnation);
+	w->matcher.view++;
+	log_info("worker %u is talked to again", slot);
+}
+
+/* Does somebody here wait for it: room in its ring, or an answer? */
+static bool
+owes(const struct worker *w, const struct peer *p)
+{
+	return ((w->parked | w->pump) & BIT(p->slot)) != 0 ||
+	    p->asked_sent != p->answered;
+}
+
+static void
+watch_one(struct worker *w, struct peer *p)
+{
+	uint64_t quiescence = atomic_load_explicit(
+	    &w->peer_own[p->slot]->quiescence, memory_order_relaxed);
+
+	if (!owes(w, p)) {
+		p->owed_ms = 0;
+		return;
+	}
+	(void)ring_tx_look(&p->tx, 0);
+	if (p->owed_ms == 0 || p->owed_consumed != p->tx.consumed ||
+	    p->owed_answered != p->answered) {
+		p->owed_ms = w->now_ms;
+		p->owed_quiescence = quiescence;
+		p->owed_consumed = p->tx.consumed;
+		p->owed_answered = p->answered;
+		return;
+	}
+	/* One that stands still is the master's business (watch.c there); in
+	 * each iteration that it makes it takes all there is, and answers. */
+	if (w->now_ms - p->owed_ms >= OWED_MS &&
+	    quiescence - p->owed_quiescence >= OWED_PASSES) {
+		p->owed_ms = 0;
+		peer_broken(w, p->slot, "it works, and does not take or "
+		    "answer what it is sent");
+	}
+}
+
+void
+peer_watch(struct worker *w)
+{
+	uint64_t set;
+
+	for (set = w->usable; set != 0; set &= set - 1)
+		watch_one(w, &w->peer[__builtin_ctzll(set)]);
+}
+
 /* ---- drain ----------------------------------------------------------- */
 
 static int
@@ -188,19 +256,28 @@ take_refused(struct worker *w, const uint8_t *rec, uint32_t len)
 {
 	struct rec_refused_shm r;
 	struct slice subject, reply;
+	uint8_t *names;
+	int status = -1;
 
 	if (len < sizeof r)
 		return -1;
 	memcpy(&r, rec, sizeof r);
-	if ((uint64_t)r.subject_len + r.reply_len != len - sizeof r)
+	len -= (uint32_t)sizeof r;
+	if ((uint64_t)r.subject_len + r.reply_len != len || len == 0)
 		return -1;
-	subject.p = rec + sizeof r;
-	subject.len = r.subject_len;
-	reply.p = subject.p + r.subject_len;
-	reply.len = r.reply_len;
-	refuse_received(w, r.origin_line, r.origin_num, r.ticket, r.nslots,
-	    subject, reply);
-	return 0;
+	/* Checked where it cannot change: it goes into a control line. */
+	if ((names = malloc(len)) == NULL)
+		return 0;
+	memcpy(names, rec + sizeof r, len);
+	subject = (struct slice){ names, r.subject_len };
+	reply = (struct slice){ names + r.subject_len, r.reply_len };
+	if (subject_valid_word(names, len)) {
+		refuse_received(w, r.origin_line, r.origin_num, r.ticket,
+		    r.nslots, subject, reply);
+		status = 0;
+	}
+	free(names);
+	return status;
 }
 
 static int
@@ -213,18 +290,21 @@ take_barrier(struct worker *w, struct peer *p, const uint8_t *rec,
 		return -1;
 	memcpy(&r, rec, sizeof r);
 	if (kind == RECORD_QUESTION) {
+		if (r.number <= p->answer)
+			return -1; /* they grow */
 		p->answer = r.number;
 		w->pump |= BIT(p->slot);
-	} else if (r.number <= p->asked_sent)
-		p->answered = r.number;
-	else
+	} else if (r.number > p->asked_sent)
 		return -1;
+	else if (r.number > p->answered)
+		p->answered = r.number;
 	return 0;
 }
 
 static int
 take_stall(struct worker *w, const uint8_t *rec, uint32_t len)
 {
+	uint32_t most = STALL_MAX_MS;
 	struct rec_stall_shm r;
 	struct client *c;
 
@@ -232,9 +312,14 @@ take_stall(struct worker *w, const uint8_t *rec, uint32_t len)
 		return -1;
 	memcpy(&r, rec, sizeof r);
 	c = client_find(w, r.origin_line, r.origin_num);
-	if (c != NULL)
-		client_stall(w, c, r.stall_ms < STALL_MAX_MS ? r.stall_ms :
-		    STALL_MAX_MS);
+	if (c == NULL)
+		return 0;
+	/* However many come: never farther ahead than that. */
+	if (c->stall_until_ms > w->now_ms)
+		most -= c->stall_until_ms - w->now_ms < most ?
+		    (uint32_t)(c->stall_until_ms - w->now_ms) : most;
+	if (most > 0)
+		client_stall(w, c, r.stall_ms < most ? r.stall_ms : most);
 	return 0;
 }
 

@@ -44,6 +44,9 @@ struct peer {
 	struct bigmsg *big;
 	struct buf assembly;
 	uint32_t assembly_total;
+	/* Since when, and with which counts, it has owed us something. */
+	uint64_t owed_ms; /* 0: it does not */
+	uint64_t owed_quiescence, owed_consumed, owed_answered;
 };
 
 int peer_attach(struct worker *w, const struct heritage *h);
@@ -89,5 +92,10 @@ void peer_say_waits(struct worker *w, uint64_t holders);
 bool peer_want_space(struct worker *w);
 /* The peer's zones make no sense. */
 void peer_broken(struct worker *w, slotno slot, const char *what);
+/* The master does not find it guilty: begin anew with it. */
+void peer_forgive(struct worker *w, slotno slot);
+/* Once in a while: is there one that works, and does not take or answer what
+ * we have sent?  Then it is broken. */
+void peer_watch(struct worker *w);
 
 #endif
