@@ -123,13 +123,14 @@ check_PROGRAMS += %D%/proc/natsd_crash
 %C%_proc_trie_model_LDADD = $(crash_libs)
 
 # natsd with a worker that goes mad on demand: of the library the injector
-# wraps two functions, so that nothing of it is in the product.
+# wraps some functions, so that nothing of it is in the product.
 check_PROGRAMS += %D%/proc/natsd_inject
 %C%_proc_natsd_inject_SOURCES = src/natsd.c %D%/proc/inject.c
 %C%_proc_natsd_inject_LDADD = libnatsd.a $(CONFUSE_LIBS)
 %C%_proc_natsd_inject_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=logpipe_use \
-	-Wl,--wrap=peer_pump
+	-Wl,--wrap=peer_pump \
+	-Wl,--wrap=ring_rx_release
 
 process_tests = \
 	%D%/diff/run.py \

@@ -23,10 +23,10 @@
  * reads, each held back as far as one may be. */
 #define STALL_MAX_MS 1000
 
-/* Patience with a peer whose counter moves and who takes nothing, and how far
- * it must have moved: some whole iterations. */
+/* Patience with a peer that works and takes or answers nothing, and at how many
+ * looks it must have made an iteration since the last one. */
 #define OWED_MS 2000
-#define OWED_PASSES 16
+#define OWED_LAPS 4
 
 /* ---- attach ---------------------------------------------------------- */
 
@@ -102,7 +102,7 @@ forget(struct worker *w, struct peer *p)
 	buf_trim(&p->assembly);
 	p->assembly_total = 0;
 	ring_tx_unwant(&p->tx);
-	p->owed_ms = 0;
+	p->room.since_ms = p->reply.since_ms = 0;
 	/* A slot whose live bit falls counts as having answered. */
 	p->answered = p->asked_sent = p->asked;
 	p->answer = p->answer_sent = 0;
@@ -168,6 +168,15 @@ peer_look(struct worker *w)
 	}
 }
 
+/* Once; peer_watch() tries again. */
+static void
+complain(struct worker *w, slotno slot, const char *what)
+{
+	if ((w->complained & BIT(slot)) == 0 && chan_send(w->chan.fd,
+	    CHAN_COMPLAINT, slot, what, strlen(what), -1) == 0)
+		w->complained |= BIT(slot);
+}
+
 void
 peer_broken(struct worker *w, slotno slot, const char *what)
 {
@@ -184,9 +193,8 @@ peer_broken(struct worker *w, slotno slot, const char *what)
 	/* What it has left in its ring is skipped when its successor comes. */
 	(void)ring_rx_break(&p->rx);
 	forget(w, p);
-	if ((w->complained & BIT(slot)) == 0 && chan_send(w->chan.fd,
-	    CHAN_COMPLAINT, slot, what, strlen(what), -1) == 0)
-		w->complained |= BIT(slot);
+	p->broken_how = what;
+	complain(w, slot, what);
 }
 
 void
@@ -203,12 +211,29 @@ peer_forgive(struct worker *w, slotno slot)
 	log_info("worker %u is talked to again", slot);
 }
 
-/* Does somebody here wait for it: room in its ring, or an answer? */
+/* One that stands still is the master's business (watch.c there).  But in each
+ * iteration that it makes it takes all there is, and answers; we have emptied
+ * its ring before each look. */
 static bool
-owes(const struct worker *w, const struct peer *p)
+owed_too_long(const struct worker *w, struct peer_owes *o, bool owes,
+    uint64_t mark, uint64_t quiescence)
 {
-	return ((w->parked | w->pump) & BIT(p->slot)) != 0 ||
-	    p->asked_sent != p->answered;
+	if (!owes) {
+		o->since_ms = 0;
+		return false;
+	}
+	if (o->since_ms == 0 || o->mark != mark) {
+		o->since_ms = w->now_ms;
+		o->mark = mark;
+		o->quiescence = quiescence;
+		o->laps = 0;
+		return false;
+	}
+	if (quiescence - o->quiescence >= 2) {
+		o->quiescence = quiescence;
+		o->laps++;
+	}
+	return w->now_ms - o->since_ms >= OWED_MS && o->laps >= OWED_LAPS;
 }
 
 static void
@@ -217,27 +242,13 @@ watch_one(struct worker *w, struct peer *p)
 	uint64_t quiescence = atomic_load_explicit(
 	    &w->peer_own[p->slot]->quiescence, memory_order_relaxed);
 
-	if (!owes(w, p)) {
-		p->owed_ms = 0;
-		return;
-	}
 	(void)ring_tx_look(&p->tx, 0);
-	if (p->owed_ms == 0 || p->owed_consumed != p->tx.consumed ||
-	    p->owed_answered != p->answered) {
-		p->owed_ms = w->now_ms;
-		p->owed_quiescence = quiescence;
-		p->owed_consumed = p->tx.consumed;
-		p->owed_answered = p->answered;
-		return;
-	}
-	/* One that stands still is the master's business (watch.c there); in
-	 * each iteration that it makes it takes all there is, and answers. */
-	if (w->now_ms - p->owed_ms >= OWED_MS &&
-	    quiescence - p->owed_quiescence >= OWED_PASSES) {
-		p->owed_ms = 0;
+	if (owed_too_long(w, &p->room, p->tx.consumed != p->tx.published,
+	    p->tx.consumed, quiescence) ||
+	    owed_too_long(w, &p->reply, p->asked_sent != p->answered,
+	    p->answered, quiescence))
 		peer_broken(w, p->slot, "it works, and does not take or "
 		    "answer what it is sent");
-	}
 }
 
 void
@@ -245,8 +256,14 @@ peer_watch(struct worker *w)
 {
 	uint64_t set;
 
+	slotno s;
+
 	for (set = w->usable; set != 0; set &= set - 1)
 		watch_one(w, &w->peer[__builtin_ctzll(set)]);
+	/* The channel may have been full. */
+	for (s = 0; s < w->nslots; s++)
+		if (w->peer[s].broken && w->peer[s].incarnation != 0)
+			complain(w, s, w->peer[s].broken_how);
 }
 
 /* ---- drain ----------------------------------------------------------- */

@@ -19,6 +19,14 @@ struct worker;
 struct bigmsg;
 struct heritage;
 
+/* Something that a peer owes us: since when there was no progress. */
+struct peer_owes {
+	uint64_t since_ms; /* 0: it owes nothing */
+	uint64_t mark; /* how far it was */
+	uint64_t quiescence; /* its counter at our last look */
+	uint32_t laps; /* looks between which it has worked */
+};
+
 struct peer {
 	slotno slot;
 	bool attached; /* both rings are mapped */
@@ -26,6 +34,7 @@ struct peer {
 	struct msg_origin stall_to;
 	uint32_t stall_ms; /* 0 = not at all */
 	bool broken; /* its zones made no sense: ignored until it changes */
+	const char *broken_how;
 	uint32_t incarnation; /* of the process we talk to, 0 = none */
 	struct ring_tx tx;
 	struct ring_rx rx;
@@ -44,9 +53,8 @@ struct peer {
 	struct bigmsg *big;
 	struct buf assembly;
 	uint32_t assembly_total;
-	/* Since when, and with which counts, it has owed us something. */
-	uint64_t owed_ms; /* 0: it does not */
-	uint64_t owed_quiescence, owed_consumed, owed_answered;
+	/* That it takes what is in the ring, and answers barriers. */
+	struct peer_owes room, reply;
 };
 
 int peer_attach(struct worker *w, const struct heritage *h);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Fault injector: natsd with a worker that goes mad on demand.  Linked before
- * the library, with peer_pump() and logpipe_use() wrapped, so that nothing of
+ * the library, with some functions wrapped, so that nothing of
  * it is in the product.
  *
  * NATSD_INJECT names a file that every worker looks at several times a second.
@@ -41,6 +41,8 @@
 #define STORM 200
 #define AT_ONCE_MAX 100 /* injections made up for a slow iteration */
 
+bool __real_ring_rx_release(struct ring_rx *rx);
+bool __wrap_ring_rx_release(struct ring_rx *rx);
 void __real_peer_pump(struct worker *w);
 void __wrap_peer_pump(struct worker *w);
 void __real_logpipe_use(int fd);
@@ -52,12 +54,20 @@ static uint32_t kinds;
 static uint64_t interval_us, left, next_us, look_ms;
 static int report_fd = -1;
 static struct loop_timer waker;
+static bool greedy; /* never says that it has taken anything */
+static bool silent; /* never answers a question */
 
 void
 __wrap_logpipe_use(int fd)
 {
 	log_fd = fd;
 	__real_logpipe_use(fd);
+}
+
+bool
+__wrap_ring_rx_release(struct ring_rx *rx)
+{
+	return greedy ? false : __real_ring_rx_release(rx);
 }
 
 /* ---- chance ------------------------------------------------------------ */
@@ -645,6 +655,20 @@ inject_ring_word(struct worker *w)
 	store(w, ring_piece(w));
 }
 
+static void
+inject_greedy(struct worker *w)
+{
+	(void)w;
+	greedy = true;
+}
+
+static void
+inject_silent(struct worker *w)
+{
+	(void)w;
+	silent = true;
+}
+
 static struct {
 	const char *name;
 	void (*make)(struct worker *w);
@@ -661,6 +685,9 @@ static struct {
 	{ "bells", inject_bells, 0 },
 	{ "control", inject_chan, 0 },
 	{ "log", inject_log, 0 },
+	/* Once and for all. */
+	{ "greedy", inject_greedy, 0 },
+	{ "silent", inject_silent, 0 },
 };
 #define KINDS (sizeof kind / sizeof kind[0])
 
@@ -736,6 +763,7 @@ __wrap_peer_pump(struct worker *w)
 {
 	uint64_t now = clock_mono_ns() / 1000;
 	int most = AT_ONCE_MAX;
+	slotno s;
 
 	if (report_fd == -1 && now / 1000 >= look_ms &&
 	    w->state == WORKER_SERVING) {
@@ -746,5 +774,7 @@ __wrap_peer_pump(struct worker *w)
 		next_us += interval_us;
 		one(w);
 	}
+	for (s = 0; silent && s < w->nslots; s++)
+		w->peer[s].answer_sent = w->peer[s].answer;
 	__real_peer_pump(w);
 }
