@@ -148,7 +148,7 @@ void reap_grave_timer(struct loop *loop, struct loop_timer *timer);
 
 /* watch.c */
 void watch_timer(struct loop *loop, struct loop_timer *timer);
-void watch_complaint(struct child *c, uint64_t accused, const char *text);
+void watch_complaint(struct child *c, uint64_t whom, const char *text);
 /* It is dead: what it has accused others of is void. */
 void watch_forget(struct child *c);
 

@@ -156,8 +156,8 @@ settle(struct child *c, uint64_t now)
 		if (age < FORGIVE_MS || (c->forgiven >> s & 1) != 0)
 			continue;
 		c->forgiven |= UINT64_C(1) << s;
-		if (chan_send(m->child[s].chan.fd, CHAN_FORGIVE, c->slot,
-		    NULL, 0, -1) == -1)
+		if (chan_send(m->child[s].chan.fd, CHAN_FORGIVE,
+		    chan_process(c->slot, c->incarnation), NULL, 0, -1) == -1)
 			log_errno("cannot tell worker %u to begin anew with "
 			    "worker %u", s, c->slot);
 	}
@@ -219,23 +219,25 @@ judge(struct child *c, struct child *other, uint64_t now)
 }
 
 void
-watch_complaint(struct child *c, uint64_t accused, const char *text)
+watch_complaint(struct child *c, uint64_t whom, const char *text)
 {
 	struct master *m = c->m;
-	struct child *other;
+	uint32_t accused = (uint32_t)whom;
 	uint64_t now = loop_now(&m->loop);
+	struct child *other;
 
 	if (accused >= m->zones.geo.nslots || accused == c->slot) {
 		log_limited(&c->complaint_limit, LOG_LVL_ERR,
-		    "worker %u (pid %d) complains of slot %" PRIu64 ", which "
+		    "worker %u (pid %d) complains of slot %" PRIu32 ", which "
 		    "is nonsense: %s", c->slot, (int)c->pid, accused, text);
 		return;
 	}
 	other = &m->child[accused];
 	log_limited(&c->complaint_limit, LOG_LVL_ERR,
 	    "worker %u (pid %d) complains of worker %u (pid %d): %s", c->slot,
-	    (int)c->pid, (unsigned)accused, (int)other->pid, text);
-	if (c->state != CHILD_LIVE || c->killed ||
+	    (int)c->pid, accused, (int)other->pid, text);
+	if (whom != chan_process(accused, other->incarnation) ||
+	    c->state != CHILD_LIVE || c->killed ||
 	    other->state != CHILD_LIVE || other->killed)
 		return;
 	note(other, c->slot, now);

@@ -82,36 +82,30 @@ connections_of(const struct worker *w, slotno s)
 	return score_get(&score_proc(&w->zown[s])->connections);
 }
 
-/* Live slots whose number of connections can be true.  Any other one would
- * keep everybody from accepting. */
+/* Over the live slots whose number can be true, which are left in *slots: any
+ * other one would keep everybody from accepting. */
 static uint64_t
-credible(const struct worker *w)
+total(const struct worker *w, uint64_t *slots)
 {
-	uint64_t live = slots_live(w->slots) | BIT(w->self), set;
-	slotno s;
+	uint64_t live = slots_live(w->slots) | BIT(w->self), sum = 0, n;
 
-	for (set = live; set != 0; set &= set - 1) {
-		s = (slotno)__builtin_ctzll(set);
-		if (connections_of(w, s) > w->slots->nlines)
-			live &= ~BIT(s);
+	*slots = live;
+	for (; live != 0; live &= live - 1) {
+		n = connections_of(w, (slotno)__builtin_ctzll(live));
+		if (n > w->slots->nlines)
+			*slots &= ~(live & -live);
+		else
+			sum += n;
 	}
-	return live;
-}
-
-static uint64_t
-total_of(const struct worker *w, uint64_t slots)
-{
-	uint64_t sum = 0;
-
-	for (; slots != 0; slots &= slots - 1)
-		sum += connections_of(w, (slotno)__builtin_ctzll(slots));
 	return sum;
 }
 
 uint64_t
 accept_total(const struct worker *w)
 {
-	return total_of(w, credible(w));
+	uint64_t slots;
+
+	return total(w, &slots);
 }
 
 /* What INFO calls our address: client_advertise, or the listener's. */
@@ -298,21 +292,23 @@ watch(struct worker *w, bool on)
 static bool
 above_share(const struct worker *w)
 {
-	uint64_t slots = credible(w), mine, n;
+	uint64_t slots, all = total(w, &slots), mine, n;
 
 	n = (uint64_t)__builtin_popcountll(slots);
 	if (n < 2)
 		return false;
 	mine = score_get(&w->score->connections);
 	/* mine > 17/16 of the mean + 1, without a division */
-	return mine > 0 && (mine - 1) * n * 16 > total_of(w, slots) * 17;
+	return mine > 0 && (mine - 1) * n * 16 > all * 17;
 }
 
-static void
-complain_of_liars(struct worker *w)
+void
+accept_tick(struct worker *w)
 {
-	uint64_t set = w->usable & ~credible(w) & slots_live(w->slots);
+	uint64_t slots, set;
 
+	(void)total(w, &slots);
+	set = w->usable & slots_live(w->slots) & ~slots;
 	for (; set != 0; set &= set - 1)
 		peer_broken(w, (slotno)__builtin_ctzll(set),
 		    "its number of connections");
@@ -321,7 +317,6 @@ complain_of_liars(struct worker *w)
 void
 accept_balance(struct worker *w)
 {
-	complain_of_liars(w);
 	if (w->state == WORKER_SERVING)
 		watch(w, w->accept_pause_ms == 0 && !above_share(w));
 }
@@ -419,13 +414,14 @@ accept_stop(struct worker *w)
 void
 accept_trim(struct worker *w)
 {
-	uint64_t live = credible(w), before = 0, mine = 0;
+	uint64_t live, before = 0, mine = 0;
 	uint32_t line = 0;
 	struct client *c;
 	slotno s;
 
 	if (w->conf.max_connections == 0)
 		return;
+	(void)total(w, &live);
 	/* Connections of all workers in the order of their slots: those
 	 * beyond the limit go, whichever worker looks. */
 	for (; live != 0; live &= live - 1) {

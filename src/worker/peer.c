@@ -173,7 +173,8 @@ static void
 complain(struct worker *w, slotno slot, const char *what)
 {
 	if ((w->complained & BIT(slot)) == 0 && chan_send(w->chan.fd,
-	    CHAN_COMPLAINT, slot, what, strlen(what), -1) == 0)
+	    CHAN_COMPLAINT, chan_process(slot, w->peer[slot].incarnation),
+	    what, strlen(what), -1) == 0)
 		w->complained |= BIT(slot);
 }
 
@@ -198,11 +199,13 @@ peer_broken(struct worker *w, slotno slot, const char *what)
 }
 
 void
-peer_forgive(struct worker *w, slotno slot)
+peer_forgive(struct worker *w, uint64_t whom)
 {
-	struct peer *p = &w->peer[slot];
+	slotno slot = (slotno)(whom & 0xff);
+	struct peer *p = &w->peer[slot < SLOTS_MAX ? slot : 0];
 
-	if (!p->broken || p->incarnation == 0)
+	if (!p->broken || p->incarnation == 0 ||
+	    whom != chan_process(p->slot, p->incarnation))
 		return;
 	/* What it has left in its ring is skipped. */
 	ring_rx_peer_changed(&p->rx);

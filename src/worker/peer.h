@@ -101,7 +101,7 @@ bool peer_want_space(struct worker *w);
 /* The peer's zones make no sense. */
 void peer_broken(struct worker *w, slotno slot, const char *what);
 /* The master does not find it guilty: begin anew with it. */
-void peer_forgive(struct worker *w, slotno slot);
+void peer_forgive(struct worker *w, uint64_t whom);
 /* Once in a while: is there one that works, and does not take or answer what
  * we have sent?  Then it is broken. */
 void peer_watch(struct worker *w);

@@ -218,8 +218,8 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 			conf_new(w, m.fd, m.arg);
 		else if (m.type == CHAN_STOP)
 			leave(w);
-		else if (m.type == CHAN_FORGIVE && m.arg < w->nslots)
-			peer_forgive(w, (slotno)m.arg);
+		else if (m.type == CHAN_FORGIVE)
+			peer_forgive(w, m.arg);
 		if (m.fd != -1)
 			(void)close(m.fd);
 	}
@@ -250,6 +250,7 @@ tick(struct loop *loop, struct loop_timer *t)
 
 	client_tick(w);
 	peer_watch(w);
+	accept_tick(w);
 	log_limited_flush(&w->limit_client, LOG_LVL_INFO);
 	for (s = 0; s < w->nslots; s++)
 		if (w->peer[s].attached && w->peer[s].incarnation != 0)

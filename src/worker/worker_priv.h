@@ -187,6 +187,8 @@ void worker_tick_soon(struct worker *w);
 int accept_init(struct worker *w, const struct heritage *h);
 void accept_start(struct worker *w); /* the live bit is set */
 void accept_balance(struct worker *w); /* each iteration */
+/* Once in a while: is there one whose number of connections cannot be true? */
+void accept_tick(struct worker *w);
 void accept_stop(struct worker *w);
 uint64_t accept_total(const struct worker *w); /* over all workers */
 void accept_line_free(struct worker *w, uint32_t line);

@@ -590,7 +590,10 @@ inject_chan(struct worker *w)
 	fill(m.body, sizeof m.body);
 	m.type = types[below(4)];
 	m.len = (uint32_t)below(CHAN_BODY_MAX + 1);
-	m.arg = below(2) == 0 ? below(w->nslots) : chance();
+	m.arg = below(4) == 0 ? chance() : below(w->nslots);
+	if (m.type == CHAN_COMPLAINT && m.arg < w->nslots && below(4) != 0)
+		m.arg = chan_process((uint32_t)m.arg,
+		    w->peer[m.arg].incarnation);
 	/* What nobody may send ends this process: seldom. */
 	if (below(100) == 0)
 		m.type = (uint32_t)odd_word(w);
@@ -669,6 +672,17 @@ inject_silent(struct worker *w)
 	silent = true;
 }
 
+static void
+inject_heads(struct worker *w)
+{
+	slotno s;
+
+	for (s = 0; s < w->nslots; s++)
+		if (w->peer[s].attached)
+			memset((void *)w->peer[s].tx.shm, 0xff,
+			    sizeof(struct zone_head_shm));
+}
+
 static struct {
 	const char *name;
 	void (*make)(struct worker *w);
@@ -688,6 +702,8 @@ static struct {
 	/* Once and for all. */
 	{ "greedy", inject_greedy, 0 },
 	{ "silent", inject_silent, 0 },
+	/* Nobody attached sees it: who comes next does. */
+	{ "heads", inject_heads, 0 },
 };
 #define KINDS (sizeof kind / sizeof kind[0])
 

@@ -52,7 +52,7 @@ MEMORY_MAX = 256 << 20  # of one server, all told
 
 NAMES = ("index-flip", "index-word", "own-flip", "own-word", "ring-flip",
          "ring-word", "record", "record-again", "bells", "control", "log",
-         "greedy", "silent")
+         "greedy", "silent", "heads")
 
 
 def mask(*words):
@@ -62,7 +62,7 @@ def mask(*words):
 
 PROFILES = {"index": mask("index"), "own": mask("own"), "ring": mask("ring"),
             "record": mask("record"),
-            "request": mask("bells", "control", "log"), "all": mask(*NAMES[:-2])}
+            "request": mask("bells", "control", "log"), "all": mask(*NAMES[:-3])}
 
 READY = re.compile(r"worker (\d+) ready \(pid (\d+)\)")
 ENDED = re.compile(r"worker (\d+) \(pid (\d+)\) ((?:killed by|exited with)"
@@ -527,9 +527,10 @@ class Noise(threading.Thread):
 class Run:
     """One server; its workers go mad one after the other."""
 
-    def __init__(self, server, chance):
+    def __init__(self, server, chance, young=YOUNG):
         self.server = server
         self.chance = chance
+        self.young = young
         self.traffic = Traffic(server, self.chance)
         self.injected = collections.Counter()
         self.ends = collections.Counter()
@@ -581,7 +582,7 @@ class Run:
         # A worker that dies young is started later.
         mad = min(server.alive, key=lambda s: server.born[server.alive[s]])
         pid = server.alive[mad]
-        while time.monotonic() - server.born[pid] < YOUNG:
+        while time.monotonic() - server.born[pid] < self.young:
             self.step(None)
         victims = self.victims(mad)
         cell = traffic.cells[mad]
@@ -687,7 +688,7 @@ def tell(runs, seconds):
 def mute(env):
     server = MadServer(CONF, workers=env.workers)
     env.servers.append(server)
-    run = Run(server, random.Random(SEED))
+    run = Run(server, random.Random(SEED), young=0)
     for number, kind in enumerate(("greedy", "silent")):
         run.life(number + 1, kind, 1, 1000, patience=15 * SLOW)
     run.settle()
@@ -698,6 +699,29 @@ def mute(env):
     equal(sum(run.ends.values()), 2, "ends")
     check(all(end.startswith("felled: N others") for end in run.ends),
           "ends: %r", run.ends)
+
+
+@suite.scenario("spoiled heads do not keep a new worker out", conf=CONF,
+                reference=False)
+def heads(env):
+    server = MadServer(CONF, workers=env.workers)
+    env.servers.append(server)
+    run = Run(server, random.Random(SEED))
+    run.settle()
+    mad, other = sorted(server.alive)[:2]
+    pid, dead = server.alive[mad], server.alive[other]
+    server.arm(pid, 1, mask("heads"), 1000, 1)
+    wait_for(lambda: server.injected(pid)[1] == 0, "the fault")
+    server.forget(pid)
+    os.kill(dead, signal.SIGKILL)
+    wait_for(lambda: server.follow() or {pid, dead} <= set(server.dead),
+             "the end of both")
+    check("heads" in server.felled.get(pid, ""), "why worker %d was killed: "
+          "%r", mad, server.felled)
+    for slot in (mad, other):
+        run.traffic.drop(slot)
+    run.settle()
+    run.step(None)
 
 
 @suite.scenario("a mad worker is contained", conf=CONF, reference=False)
