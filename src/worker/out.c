@@ -256,7 +256,8 @@ out_iov(const struct out *out, const struct out_extra *extra, size_t sent,
 	const struct out_chunk *k;
 	int n = 0, i;
 
-	for (k = out->first; k != NULL && n < IOV_MAX_OUT - OUT_PARTS; k = k->next) {
+	for (k = out->first; k != NULL && n < IOV_MAX_OUT - OUT_PARTS;
+	    k = k->next) {
 		iov[n].iov_base = (void *)(uintptr_t)(k->data + k->start);
 		iov[n].iov_len = k->end - k->start;
 		n++;

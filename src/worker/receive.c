@@ -150,8 +150,8 @@ head_valid(const struct worker *w, slotno from, const struct rec_msg_shm *r,
 	if (r->nplain > RECORD_REFS_MAX || r->count == 0 ||
 	    r->hdr_size > r->size || bodies > room ||
 	    r->account != ACCOUNT_DEFAULT || r->origin_slot >= w->nslots ||
-	    r->subject_len == 0 || r->subject_len > room - bodies || r->subject_len > NAMES_MAX ||
-	    r->reply_len > NAMES_MAX)
+	    r->subject_len == 0 || r->subject_len > room - bodies ||
+	    r->subject_len > NAMES_MAX || r->reply_len > NAMES_MAX)
 		return false;
 	/* Of somebody else's only what he says to have passed on. */
 	if (r->origin_slot != from && (r->tried & BIT(from)) == 0)

@@ -62,7 +62,8 @@ def mask(*words):
 
 PROFILES = {"index": mask("index"), "own": mask("own"), "ring": mask("ring"),
             "record": mask("record"),
-            "request": mask("bells", "control", "log"), "all": mask(*NAMES[:-3])}
+            "request": mask("bells", "control", "log"),
+            "all": mask(*NAMES[:-3])}
 
 READY = re.compile(r"worker (\d+) ready \(pid (\d+)\)")
 ENDED = re.compile(r"worker (\d+) \(pid (\d+)\) ((?:killed by|exited with)"
