@@ -124,6 +124,16 @@ check_PROGRAMS += %D%/proc/natsd_crash
 %C%_proc_trie_model_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
 %C%_proc_trie_model_LDADD = $(crash_libs)
 
+# natsd with a worker that goes mad on demand: of the library the injector
+# wraps some functions, so that nothing of it is in the product.
+check_PROGRAMS += %D%/proc/natsd_inject
+%C%_proc_natsd_inject_SOURCES = src/natsd.c %D%/proc/inject.c
+%C%_proc_natsd_inject_LDADD = libnatsd.a $(CONFUSE_LIBS)
+%C%_proc_natsd_inject_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=logpipe_use \
+	-Wl,--wrap=peer_pump \
+	-Wl,--wrap=ring_rx_release
+
 process_tests = \
 	%D%/diff/run.py \
 	%D%/clients/01_libnats.py \
@@ -164,6 +174,7 @@ process_tests = \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py \
+	%D%/wire/32_containment.py \
 	%D%/wire/35_network.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
@@ -262,6 +273,7 @@ EXTRA_DIST += \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py \
+	%D%/wire/32_containment.py \
 	%D%/wire/35_network.py
 
 # What the client tests have built or fetched, of which some is read-only, and

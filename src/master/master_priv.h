@@ -63,6 +63,11 @@ struct child {
 	uint64_t conf_sent;
 	uint64_t conf_acked;
 	struct log_limit complaint_limit;
+	/* Who has found its zones broken, when, and how often. */
+	uint64_t accusers;
+	uint64_t forgiven; /* of those, who was told to begin anew */
+	uint64_t accused_ms[SLOTS_MAX];
+	uint8_t accusations[SLOTS_MAX];
 };
 
 struct place {
@@ -143,7 +148,9 @@ void reap_grave_timer(struct loop *loop, struct loop_timer *timer);
 
 /* watch.c */
 void watch_timer(struct loop *loop, struct loop_timer *timer);
-void watch_complaint(struct child *c, uint64_t accused, const char *text);
+void watch_complaint(struct child *c, uint64_t whom, const char *text);
+/* It is dead: what it has accused others of is void. */
+void watch_forget(struct child *c);
 
 /* reload.c */
 void reload_start(struct master *m);

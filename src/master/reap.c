@@ -241,6 +241,7 @@ bury(struct child *c, int status)
 
 	child_drain_log(c);
 	child_unwatch(c);
+	watch_forget(c);
 	slots_set_dead(m->zones.slots, c->slot);
 	zones_ring_bells(&m->zones, ~UINT64_C(0));
 	c->state = CHILD_NONE;

@@ -10,6 +10,7 @@
 #include "master/master_priv.h"
 
 #include "base/strnum.h"
+#include "proc/chan.h"
 
 #define WATCH_MS 1000
 /* No look counts for more: when we were stopped ourselves, or the machine
@@ -22,6 +23,11 @@
 /* Time that a child has to get ready, if the watchdog has less. */
 #define WATCH_START_MS 10000
 #define COMPLAINT_MS 60000
+/* An accuser waits so long for another one; so long it is remembered; the
+ * accusation by one alone that the other does not survive. */
+#define FORGIVE_MS 1000
+#define FORGOTTEN_MS 10000
+#define LAST_WARNING 3
 
 /* Slots that some live peer waits for. */
 static uint64_t
@@ -84,6 +90,162 @@ watch_starting(struct child *c, uint64_t step)
 		fell(c, " at its start");
 }
 
+/* ---- complaints --------------------------------------------------------
+ *
+ * Who finds another's zones broken says so; but a worker gone mad says so too,
+ * and may believe it: with its consumed position spoiled, a sane one's ring
+ * is garbage to it.  The master follows no reference in a zone, so it goes by
+ * who says it:
+ *
+ *	two accuse the same one		it is killed
+ *	one accuses two others		the accuser is killed
+ *	one accuses one			after FORGIVE_MS the accuser is told to
+ *					begin anew; the third time the other
+ *					is killed
+ *	there are only two workers	the other is killed
+ *
+ * The last two cost one worker a minute for each that complains, at most.  An
+ * accusation ends with the life of either, or FORGOTTEN_MS after it was made.
+ */
+
+static uint32_t
+count(uint64_t set)
+{
+	return (uint32_t)__builtin_popcountll(set);
+}
+
+/* Slots that are accused by that one right now. */
+static uint64_t
+accused_by(const struct master *m, slotno slot)
+{
+	uint64_t set = 0;
+	uint32_t i;
+
+	for (i = 0; i < m->zones.geo.nslots; i++)
+		if (m->child[i].state == CHILD_LIVE && !m->child[i].killed &&
+		    (m->child[i].accusers >> slot & 1) != 0)
+			set |= UINT64_C(1) << i;
+	return set;
+}
+
+void
+watch_forget(struct child *c)
+{
+	uint32_t i;
+
+	c->accusers = 0;
+	for (i = 0; i < c->m->zones.geo.nslots; i++)
+		c->m->child[i].accusers &= ~(UINT64_C(1) << c->slot);
+}
+
+/* The accuser is told to begin anew, or the accusation has got old. */
+static void
+settle(struct child *c, uint64_t now)
+{
+	struct master *m = c->m;
+	uint64_t set, age;
+	slotno s;
+
+	for (set = c->accusers; set != 0; set &= set - 1) {
+		s = (slotno)__builtin_ctzll(set);
+		age = now - c->accused_ms[s];
+		if (age >= FORGOTTEN_MS) {
+			c->accusers &= ~(UINT64_C(1) << s);
+			c->accusations[s] = 0;
+		}
+		if (age < FORGIVE_MS || (c->forgiven >> s & 1) != 0)
+			continue;
+		c->forgiven |= UINT64_C(1) << s;
+		if (chan_send(m->child[s].chan.fd, CHAN_FORGIVE,
+		    chan_process(c->slot, c->incarnation), NULL, 0, -1) == -1)
+			log_errno("cannot tell worker %u to begin anew with "
+			    "worker %u", s, c->slot);
+	}
+}
+
+static void
+note(struct child *other, slotno by, uint64_t now)
+{
+	uint64_t bit = UINT64_C(1) << by;
+
+	if ((other->accusers & bit) == 0)
+		other->accusations[by] = 0;
+	else if ((other->forgiven & bit) == 0)
+		return; /* the same again */
+	other->accusers |= bit;
+	other->forgiven &= ~bit;
+	other->accused_ms[by] = now;
+	other->accusations[by]++;
+}
+
+/* On one's word alone: a liar must not fell them all. */
+static bool
+may_fell(struct child *c, const struct child *other, uint64_t now)
+{
+	struct master *m = c->m;
+	uint64_t last = m->felled_ms[c->slot];
+
+	if (m->nworkers > 2 && other->accusations[c->slot] < LAST_WARNING)
+		return false;
+	if (last == 0 || now - last >= COMPLAINT_MS) {
+		m->felled_ms[c->slot] = now;
+		return true;
+	}
+	log_limited(&c->complaint_limit, LOG_LVL_WARN, "worker %u is left "
+	    "alone: worker %u has cost another one within the last minute",
+	    other->slot, c->slot);
+	return false;
+}
+
+static void
+judge(struct child *c, struct child *other, uint64_t now)
+{
+	if (count(other->accusers) >= 2) {
+		log_err("killing worker %u (pid %d): %u others have found its "
+		    "shared memory broken", other->slot, (int)other->pid,
+		    count(other->accusers));
+		child_kill(other);
+	} else if (count(accused_by(c->m, c->slot)) >= 2) {
+		log_err("killing worker %u (pid %d): it alone finds the shared "
+		    "memory of %u others broken", c->slot, (int)c->pid,
+		    count(accused_by(c->m, c->slot)));
+		child_kill(c);
+	} else if (may_fell(c, other, now)) {
+		log_err("killing worker %u (pid %d): worker %u has found its "
+		    "shared memory broken", other->slot, (int)other->pid,
+		    c->slot);
+		child_kill(other);
+	}
+}
+
+void
+watch_complaint(struct child *c, uint64_t whom, const char *text)
+{
+	struct master *m = c->m;
+	uint32_t accused = (uint32_t)whom;
+	uint64_t now = loop_now(&m->loop);
+	struct child *other;
+
+	if (accused >= m->zones.geo.nslots || accused == c->slot) {
+		log_limited(&c->complaint_limit, LOG_LVL_ERR,
+		    "worker %u (pid %d) complains of slot %" PRIu32 ", which "
+		    "is nonsense: %s", c->slot, (int)c->pid, accused, text);
+		return;
+	}
+	other = &m->child[accused];
+	log_limited(&c->complaint_limit, LOG_LVL_ERR,
+	    "worker %u (pid %d) complains of worker %u (pid %d): %s", c->slot,
+	    (int)c->pid, accused, (int)other->pid, text);
+	if (whom != chan_process(accused, other->incarnation) ||
+	    c->state != CHILD_LIVE || c->killed ||
+	    other->state != CHILD_LIVE || other->killed)
+		return;
+	note(other, c->slot, now);
+	judge(c, other, now);
+}
+
+/* ---- the timer ---------------------------------------------------------- */
+
 void
 watch_timer(struct loop *loop, struct loop_timer *timer)
 {
@@ -102,6 +264,7 @@ watch_timer(struct loop *loop, struct loop_timer *timer)
 		c = &m->child[i];
 		if (c->killed)
 			continue;
+		settle(c, now);
 		if (c->state == CHILD_LIVE)
 			watch_live(c, step, (awaited >> i & 1) != 0);
 		else if (c->state == CHILD_STARTING)
@@ -109,36 +272,4 @@ watch_timer(struct loop *loop, struct loop_timer *timer)
 	}
 	m->watch_ms = now;
 	loop_timer_set(loop, timer, now + WATCH_MS);
-}
-
-void
-watch_complaint(struct child *c, uint64_t accused, const char *text)
-{
-	struct master *m = c->m;
-	uint64_t now = loop_now(&m->loop), last = m->felled_ms[c->slot];
-	struct child *other;
-
-	if (accused >= m->zones.geo.nslots || accused == c->slot) {
-		log_limited(&c->complaint_limit, LOG_LVL_ERR,
-		    "worker %u complains of slot %" PRIu64 ", which is "
-		    "nonsense: %s", c->slot, accused, text);
-		return;
-	}
-	other = &m->child[accused];
-	log_limited(&c->complaint_limit, LOG_LVL_ERR,
-	    "worker %u complains of worker %" PRIu64 ": %s", c->slot, accused,
-	    text);
-	if (other->state != CHILD_LIVE || other->killed)
-		return;
-	if (last != 0 && now - last < COMPLAINT_MS) {
-		/* A liar must not fell them all. */
-		log_limited(&c->complaint_limit, LOG_LVL_WARN,
-		    "worker %" PRIu64 " is left alone: worker %u has cost "
-		    "another one within the last minute", accused, c->slot);
-		return;
-	}
-	m->felled_ms[c->slot] = now;
-	log_err("killing worker %" PRIu64 " (pid %d): worker %u has found its "
-	    "shared memory broken", accused, (int)other->pid, c->slot);
-	child_kill(other);
 }

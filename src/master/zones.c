@@ -254,7 +254,8 @@ mend_slot(const struct zones *z, slotno slot)
 		struct zone_head_shm head;
 		alignas(NATSD_CACHELINE) uint8_t bytes[TRIE_CONSTANTS];
 	} want;
-	int own, index;
+	int own, index, ring = 0;
+	uint32_t to, n = z->geo.nslots;
 
 	memcpy(want.bytes, zeros, sizeof zeros);
 	zone_head_init(&want.head, OWN_MAGIC, own_shm_size(z->geo.nlines));
@@ -263,9 +264,15 @@ mend_slot(const struct zones *z, slotno slot)
 	    trie_shm_size(z->geo.index_bytes));
 	trie_shm_init(&want, z->geo.index_bytes, slot);
 	index = zone_mend(&z->index[slot], &want, sizeof want);
-	if (own == -1 || index == -1)
+	zone_head_init(&want.head, RING_MAGIC,
+	    ring_shm_size(z->geo.ring_bytes));
+	for (to = 0; to < n; to++)
+		if (to != slot)
+			ring |= zone_mend(&z->ring[slot * n + to], &want,
+			    sizeof want.head);
+	if (own == -1 || index == -1 || ring == -1)
 		log_errno("cannot restore the zones of slot %u", slot);
-	return own == 1 || index == 1;
+	return own == 1 || index == 1 || ring == 1;
 }
 
 uint64_t

@@ -45,8 +45,8 @@ void zones_destroy(struct zones *z);
  * outgoing ring zones. */
 void zones_clear_slot(struct zones *z, slotno slot);
 
-/* Puts the constants in the heads of all own and index zones right; the slots
- * whose processes, gone mad, had written over theirs. */
+/* Puts the constants in the heads of all own, index and ring zones right; the
+ * slots whose processes, gone mad, had written over theirs. */
 uint64_t zones_mend(const struct zones *z);
 
 /* Fixed counters of a slot, read as they are now. */

@@ -17,13 +17,21 @@ enum chan_type {
 	/* child to master */
 	CHAN_READY = 1, /* mapped and sealed; waits for CHAN_GO */
 	CHAN_ACK = 2, /* arg: configuration version in effect */
-	CHAN_COMPLAINT = 3, /* arg: slot whose zones are broken; body: text */
+	CHAN_COMPLAINT = 3, /* arg: whose zones are broken; body: what */
 	/* master to child */
 	CHAN_GO = 16, /* the live bit is set: accept */
 	CHAN_CONF = 17, /* arg: version; fd: snapshot */
 	CHAN_STOP = 18, /* flush, close clients, leave with status 0 */
-	CHAN_LISTEN = 19 /* arg: number of a listener; fd: its new socket */
+	CHAN_LISTEN = 19, /* arg: number of a listener; fd: its new socket */
+	CHAN_FORGIVE = 20 /* arg: whom it complained of; begin anew with it */
 };
+
+/* Whom a complaint is about: not the next one in that slot. */
+static inline uint64_t
+chan_process(uint32_t slot, uint32_t incarnation)
+{
+	return (uint64_t)incarnation << 32 | slot;
+}
 
 struct chan_msg {
 	uint32_t type;

@@ -129,6 +129,18 @@ subject_valid_literal(const uint8_t *p, size_t len)
 	}
 }
 
+bool
+subject_valid_word(const uint8_t *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (p[i] <= ' ' &&
+		    (p[i] == ' ' || p[i] == '\t' || p[i] == '\n'))
+			return false;
+	return true;
+}
+
 uint32_t
 subject_tokens(const uint8_t *p, size_t len)
 {

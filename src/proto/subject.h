@@ -21,6 +21,9 @@ bool subject_valid_pattern(const uint8_t *p, size_t len);
 /* A publish subject that pedantic accepts: no empty token, no token that is
  * just `*` or `>`. */
 bool subject_valid_literal(const uint8_t *p, size_t len);
+/* Could it stand in a control line?  Nothing else is asked of what another
+ * worker has let in. */
+bool subject_valid_word(const uint8_t *p, size_t len);
 uint32_t subject_tokens(const uint8_t *p, size_t len);
 /* Does the pattern match the subject?  For tests and for
  * what is not worth an index. */

@@ -158,12 +158,11 @@ load_consumed(struct ring_tx *tx)
 	consumed = atomic_load_explicit(tx->consumed_shm,
 	    memory_order_acquire);
 	/* It only grows, up to what is published. */
-	if (!within(consumed, tx->consumed, tx->published - tx->consumed)) {
+	if (within(consumed, tx->consumed, tx->published - tx->consumed))
+		tx->consumed = consumed;
+	else
 		tx->broken = true;
-		return false;
-	}
-	tx->consumed = consumed;
-	return true;
+	return !tx->broken;
 }
 
 /* Loads the consumer's position: are so many bytes free now? */

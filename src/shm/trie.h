@@ -87,6 +87,12 @@ size_t trie_subject(const struct trie *t, cellno cell, char *out,
     size_t outlen);
 /* Own cell: still the one the reference means? (plain node or group) */
 bool trie_ref_live(const struct trie *t, struct trie_ref ref);
+/* A live own cell: does its pattern match these tokens?  Is it that of a group
+ * of that name?  (Long texts are told by their hashes.) */
+bool trie_ref_matches(const struct trie *t, struct trie_ref ref,
+    const struct token *tok, uint32_t n);
+bool trie_ref_named(const struct trie *t, struct trie_ref ref,
+    const uint8_t *name, uint32_t namelen);
 /* Highest cell number handed out so far, for arrays indexed by cell. */
 cellno trie_cells(const struct trie *t);
 /* Self-check for tests: 0 or -1. */

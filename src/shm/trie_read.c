@@ -288,6 +288,8 @@ struct walk {
 struct pending {
 	cellno node;
 	uint32_t depth; /* tokens matched */
+	cellno parent;
+	uint32_t kind; /* enum trie_kind */
 };
 
 static __attribute__((noinline)) bool
@@ -307,14 +309,15 @@ tell_long_group(struct walk *w, struct trie_ref ref,
 }
 
 static bool
-tell_group(struct walk *w, cellno no, const struct trie_group_shm *g)
+tell_group(struct walk *w, cellno no, cellno node,
+    const struct trie_group_shm *g)
 {
 	struct trie_ref ref = { no, get(&g->cell.serial) };
 	uint32_t members = get(&g->members);
 	uint32_t meta = get(&g->cell.meta);
 	uint8_t name[TRIE_GROUP_TEXT];
 
-	if (cell_kind(meta) != TRIE_GROUP)
+	if (cell_kind(meta) != TRIE_GROUP || get(&g->node) != node)
 		return broken(&w->look);
 	if (members == 0)
 		return true;
@@ -326,17 +329,26 @@ tell_group(struct walk *w, cellno no, const struct trie_group_shm *g)
 	return true;
 }
 
+/* A chain that bites its tail is found soon, before its groups were told so
+ * often that they fill the caller's memory: it meets the cell at which it was
+ * at some power of two. */
 static __attribute__((noinline)) bool
-tell_groups(struct walk *w, cellno no)
+tell_groups(struct walk *w, cellno no, cellno node)
 {
 	const struct trie_group_shm *g;
+	uint32_t n = 0, power = 1;
+	cellno mark = 0;
 
 	for (; no != 0; no = get_link(&g->next)) {
 		g = trie_look_cell(&w->look, no);
-		if (g == NULL || --w->look.budget < 0)
+		if (g == NULL || no == mark || --w->look.budget < 0)
 			return broken(&w->look);
-		if (!tell_group(w, no, g))
+		if (!tell_group(w, no, node, g))
 			return false;
+		if (++n == power) {
+			power *= 2;
+			mark = no;
+		}
 	}
 	return true;
 }
@@ -351,31 +363,30 @@ tell(struct walk *w, cellno no, const struct trie_node_shm *nd)
 	if (get(&nd->plain) != 0)
 		w->ops->plain(w->ctx, ref);
 	group = get_link(&nd->group);
-	return group == 0 || tell_groups(w, group);
+	return group == 0 || tell_groups(w, group, no);
 }
 
 static bool
-tell_tail(struct walk *w, cellno no)
+tell_tail(struct walk *w, cellno no, cellno parent)
 {
 	const struct trie_node_shm *nd = trie_look_cell(&w->look, no);
 
-	if (nd == NULL || cell_kind(get(&nd->cell.meta)) != TRIE_TAIL)
+	if (nd == NULL || cell_kind(get(&nd->cell.meta)) != TRIE_TAIL ||
+	    get(&nd->parent) != parent)
 		return broken(&w->look);
 	return tell(w, no, nd);
 }
 
+/* Only a child of its parent, of the kind that the link says: so there is one
+ * way to each node, and two cannot double at each token. */
 static inline ALWAYS_INLINE const struct trie_node_shm *
-walk_node(struct walk *w, cellno no)
+walk_node(struct walk *w, struct pending at)
 {
-	const struct trie_node_shm *nd = trie_look_cell(&w->look, no);
-	uint32_t kind;
+	const struct trie_node_shm *nd = trie_look_cell(&w->look, at.node);
 
-	if (nd == NULL || --w->look.budget < 0) {
-		(void)broken(&w->look);
-		return NULL;
-	}
-	kind = cell_kind(get(&nd->cell.meta));
-	if (kind != TRIE_LITERAL && kind != TRIE_STAR && kind != TRIE_ROOT) {
+	if (nd == NULL || --w->look.budget < 0 ||
+	    cell_kind(get(&nd->cell.meta)) != at.kind ||
+	    get(&nd->parent) != at.parent) {
 		(void)broken(&w->look);
 		return NULL;
 	}
@@ -387,7 +398,7 @@ walk_node(struct walk *w, cellno no)
 static inline ALWAYS_INLINE bool
 walk_step(struct walk *w, struct pending at, cellno *lit, cellno *star)
 {
-	const struct trie_node_shm *nd = walk_node(w, at.node);
+	const struct trie_node_shm *nd = walk_node(w, at);
 	const struct token *tok = &w->tok[at.depth];
 	cellno tail;
 
@@ -396,7 +407,7 @@ walk_step(struct walk *w, struct pending at, cellno *lit, cellno *star)
 		return false;
 	if (at.depth == w->n)
 		return tell(w, at.node, nd);
-	if ((tail = get_link(&nd->tail)) != 0 && !tell_tail(w, tail))
+	if ((tail = get_link(&nd->tail)) != 0 && !tell_tail(w, tail, at.node))
 		return false;
 	*star = get_link(&nd->star);
 	if ((get(&nd->cell.link) & hint_bit(tok->hash)) != 0) {
@@ -415,22 +426,27 @@ walk_step(struct walk *w, struct pending at, cellno *lit, cellno *star)
 static bool
 walk(struct walk *w, struct pending at)
 {
-	struct pending wait[WALK_PENDING];
+	struct pending wait[WALK_PENDING], other;
 	cellno lit, star;
 	uint32_t n = 0;
 
 	for (;;) {
 		if (!walk_step(w, at, &lit, &star))
 			return false;
-		at.depth++;
-		at.node = lit != 0 ? lit : star;
-		if (lit != 0 && star != 0) {
-			if (n == WALK_PENDING) {
+		other = (struct pending){ star, at.depth + 1, at.node,
+			TRIE_STAR };
+		if (lit == 0)
+			at = other;
+		else {
+			at = (struct pending){ lit, at.depth + 1, at.node,
+				TRIE_LITERAL };
+			if (star != 0 && n < WALK_PENDING)
+				wait[n++] = other;
+			else if (star != 0) {
 				if (!walk(w, at))
 					return false;
-				at.node = star;
-			} else
-				wait[n++] = (struct pending){ star, at.depth };
+				at = other;
+			}
 		}
 		if (at.node == 0) {
 			if (n == 0)
@@ -468,7 +484,7 @@ trie_match_from(const struct trie_reader *r, cellno root,
 	w.ctx = ctx;
 	if (!look_open(r, &w.look))
 		return -1;
-	return walk(&w, (struct pending){ root, 0 }) ? 0 : -1;
+	return walk(&w, (struct pending){ root, 0, 0, TRIE_ROOT }) ? 0 : -1;
 }
 
 int

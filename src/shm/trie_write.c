@@ -696,6 +696,69 @@ trie_ref_live(const struct trie *t, struct trie_ref ref)
 	}
 }
 
+static bool
+is_text(uint32_t meta, uint32_t have_hash, const uint8_t *text, uint32_t room,
+    const struct trie_key *key)
+{
+	return cell_len(meta) == key->len && have_hash == key->hash &&
+	    memcmp(text, key->p, key->len < room ? key->len : room) == 0;
+}
+
+/* Tokens of the pattern that ends at that node; n + 1 if there are more. */
+static uint32_t
+depth_of(const struct trie *t, cellno no, uint32_t n)
+{
+	uint32_t depth = 0;
+
+	for (; kind_at(t, no) != TRIE_ROOT && depth <= n; depth++)
+		no = get(&node_at(t, no)->parent);
+	return depth;
+}
+
+bool
+trie_ref_matches(const struct trie *t, struct trie_ref ref,
+    const struct token *tok, uint32_t n)
+{
+	const struct trie_node_shm *nd;
+	struct trie_key key;
+	cellno no = ref.cell;
+
+	if (kind_at(t, no) == TRIE_GROUP)
+		no = get(&group_at(t, no)->node);
+	if (kind_at(t, no) == TRIE_TAIL) {
+		no = get(&node_at(t, no)->parent);
+		if (depth_of(t, no, n) >= n)
+			return false;
+		n = depth_of(t, no, n);
+	}
+	for (; kind_at(t, no) != TRIE_ROOT; no = get(&nd->parent), n--) {
+		nd = node_at(t, no);
+		if (n == 0)
+			return false;
+		if (kind_at(t, no) == TRIE_STAR)
+			continue;
+		key = (struct trie_key){ tok[n - 1].p, tok[n - 1].len,
+			tok[n - 1].hash };
+		if (!is_text(get(&nd->cell.meta), get(&nd->hash), nd->token,
+		    TRIE_NODE_TEXT, &key))
+			return false;
+	}
+	return n == 0;
+}
+
+bool
+trie_ref_named(const struct trie *t, struct trie_ref ref, const uint8_t *name,
+    uint32_t namelen)
+{
+	const struct trie_group_shm *g = group_at(t, ref.cell);
+	struct trie_key key = { name, namelen,
+	    trie_name_hash(t->seed, name, namelen) };
+
+	return kind_at(t, ref.cell) == TRIE_GROUP && is_text(
+	    get(&g->cell.meta), get(&g->hash), g->name, TRIE_GROUP_TEXT,
+	    &key);
+}
+
 /* Writes a text so that it ends at end, as far as it lies in [0, outlen). */
 static void
 text_copy(const struct trie *t, const struct trie_node_shm *nd, char *out,

@@ -21,6 +21,7 @@
 #include "proto/info.h"
 #include "worker/worker_priv.h"
 
+#define BIT(slot) (UINT64_C(1) << (slot))
 #define PAUSE_FIRST_MS 10
 #define PAUSE_MAX_MS 1000
 /* The level of the protocol that is spoken, not natsd's own version: clients
@@ -71,16 +72,36 @@ accept_line_free(struct worker *w, uint32_t line)
 
 /* ---- admission ------------------------------------------------------- */
 
+static uint64_t
+connections_of(const struct worker *w, slotno s)
+{
+	return score_get(&score_proc(&w->zown[s])->connections);
+}
+
+/* Over the live slots whose number can be true, which are left in *slots: any
+ * other one would keep everybody from accepting. */
+static uint64_t
+total(const struct worker *w, uint64_t *slots)
+{
+	uint64_t live = slots_live(w->slots) | BIT(w->self), sum = 0, n;
+
+	*slots = live;
+	for (; live != 0; live &= live - 1) {
+		n = connections_of(w, (slotno)__builtin_ctzll(live));
+		if (n > w->slots->nlines)
+			*slots &= ~(live & -live);
+		else
+			sum += n;
+	}
+	return sum;
+}
+
 uint64_t
 accept_total(const struct worker *w)
 {
-	uint64_t live = slots_live(w->slots) | UINT64_C(1) << w->self;
-	uint64_t sum = 0;
+	uint64_t slots;
 
-	for (; live != 0; live &= live - 1)
-		sum += score_get(&score_proc(
-		    &w->zown[__builtin_ctzll(live)])->connections);
-	return sum;
+	return total(w, &slots);
 }
 
 /* What INFO calls our address: client_advertise, or the listener's. */
@@ -252,14 +273,26 @@ watch(struct worker *w, bool on)
 static bool
 above_share(const struct worker *w)
 {
-	uint64_t live = slots_live(w->slots), mine, n;
+	uint64_t slots, all = total(w, &slots), mine, n;
 
-	n = (uint64_t)__builtin_popcountll(live);
+	n = (uint64_t)__builtin_popcountll(slots);
 	if (n < 2)
 		return false;
 	mine = score_get(&w->score->connections);
 	/* mine > 17/16 of the mean + 1, without a division */
-	return mine > 0 && (mine - 1) * n * 16 > accept_total(w) * 17;
+	return mine > 0 && (mine - 1) * n * 16 > all * 17;
+}
+
+void
+accept_tick(struct worker *w)
+{
+	uint64_t slots, set;
+
+	(void)total(w, &slots);
+	set = w->usable & slots_live(w->slots) & ~slots;
+	for (; set != 0; set &= set - 1)
+		peer_broken(w, (slotno)__builtin_ctzll(set),
+		    "its number of connections");
 }
 
 void
@@ -393,20 +426,20 @@ accept_stop(struct worker *w)
 void
 accept_trim(struct worker *w)
 {
-	uint64_t live = slots_live(w->slots), before = 0, mine = 0;
+	uint64_t live, before = 0, mine = 0;
 	uint32_t line = 0;
 	struct client *c;
 	slotno s;
 
 	if (w->conf.max_connections == 0)
 		return;
+	(void)total(w, &live);
 	/* Connections of all workers in the order of their slots: those
 	 * beyond the limit go, whichever worker looks. */
 	for (; live != 0; live &= live - 1) {
 		s = (slotno)__builtin_ctzll(live);
 		if (s < w->self)
-			before += score_get(&score_proc(
-			    &w->zown[s])->connections);
+			before += connections_of(w, s);
 	}
 	while ((c = client_walk(w, &line)) != NULL) {
 		if (c->state != CLIENT_OPEN)

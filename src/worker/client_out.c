@@ -38,6 +38,7 @@ struct shape {
 	size_t body_len; /* with CR LF */
 	size_t stride;
 	const uint8_t *safe;
+	bool foreign; /* the body lies in another's memory */
 };
 
 /* Inlined, so that width is a constant; what does not change stays out of
@@ -62,7 +63,7 @@ fill_fixed(uint8_t *dst, const struct shape *sh, uint32_t n, size_t width)
 
 /* n messages, the first at sh->body, to dst (with OUT_SLACK behind). */
 static void
-fill(uint8_t *dst, const struct shape *sh, uint32_t n)
+fill_all(uint8_t *dst, const struct shape *sh, uint32_t n)
 {
 	size_t most = sh->line_len > sh->body_len ? sh->line_len :
 	    sh->body_len;
@@ -93,6 +94,18 @@ fill(uint8_t *dst, const struct shape *sh, uint32_t n)
 		dst += sh->body_len;
 		src += sh->stride;
 	}
+}
+
+/* What another worker has in its ring may change while it is copied: a message
+ * whose end is not where it says would spoil all that follows. */
+static void
+fill(uint8_t *dst, const struct shape *sh, uint32_t n)
+{
+	const size_t unit = sh->line_len + sh->body_len;
+
+	fill_all(dst, sh, n);
+	for (; sh->foreign && n > 0; n--, dst += unit)
+		memcpy(dst + unit - 2, "\r\n", 2);
 }
 
 static void
@@ -254,14 +267,14 @@ static bool
 write_large(struct worker *w, struct client *c, const struct shape *sh,
     const uint8_t *body)
 {
-	struct out_extra x = { { sh->line, body },
-	    { sh->line_len, sh->body_len } };
+	struct out_extra x = { { sh->line, body, (const uint8_t *)"\r\n" },
+	    { sh->line_len, sh->body_len - 2, 2 } };
 	size_t sent, skip;
 	int i;
 
 	if (!write_now(w, c, &x, &sent))
 		return c->state == CLIENT_OPEN;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < OUT_PARTS; i++) {
 		skip = sent < x.len[i] ? sent : x.len[i];
 		sent -= skip;
 		if (out_append(&w->pool, &c->out, x.p[i] + skip,
@@ -335,7 +348,7 @@ write_block(struct worker *w, struct client *c, struct msg *m,
 		return 0;
 	if (make_block(w, sh, n) != 0)
 		goto nomem;
-	x = (struct out_extra){ { w->block->data, NULL }, { len, 0 } };
+	x = (struct out_extra){ { w->block->data }, { len } };
 	if (!write_now(w, c, &x, &sent))
 		return c->state == CLIENT_OPEN ? n : 0;
 	if (out_append_block(&w->pool, &c->out, w->block, sent,
@@ -408,6 +421,7 @@ shape_line(struct worker *w, const struct client *c, const struct sub *s,
 	sh->body_len = m->size + 2;
 	sh->stride = m->stride;
 	sh->safe = m->safe;
+	sh->foreign = w->receiving;
 	sh->line = w->scratch;
 	if (m->hdr_size > 0 && c->headers) {
 		sh->line_len = emit_hmsg(w->scratch, m->subject, sid,

@@ -256,14 +256,15 @@ out_iov(const struct out *out, const struct out_extra *extra, size_t sent,
 	const struct out_chunk *k;
 	int n = 0, i;
 
-	for (k = out->first; k != NULL && n < IOV_MAX_OUT - 2; k = k->next) {
+	for (k = out->first; k != NULL && n < IOV_MAX_OUT - OUT_PARTS;
+	    k = k->next) {
 		iov[n].iov_base = (void *)(uintptr_t)(k->data + k->start);
 		iov[n].iov_len = k->end - k->start;
 		n++;
 	}
 	if (k != NULL || extra == NULL)
 		return n;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < OUT_PARTS; i++) {
 		if (sent >= extra->len[i]) {
 			sent -= extra->len[i];
 			continue;

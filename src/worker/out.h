@@ -75,9 +75,10 @@ enum out_status { OUT_DONE, OUT_BLOCKED, OUT_ERROR };
 /* Write what there is; then `extra` straight from the caller's memory (NULL
  * for none; *sent says how much of it went).  OUT_BLOCKED: the socket took
  * no more. */
+#define OUT_PARTS 3
 struct out_extra {
-	const uint8_t *p[2];
-	size_t len[2];
+	const uint8_t *p[OUT_PARTS];
+	size_t len[OUT_PARTS];
 };
 enum out_status out_write(struct out_pool *pool, struct out *out, int fd,
     const struct out_extra *extra, size_t *sent);

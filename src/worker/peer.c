@@ -7,9 +7,11 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proc/chan.h"
+#include "proto/subject.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
@@ -20,6 +22,11 @@
 /* So much is said at once, while the drain goes on: until its publisher hears
  * of it, up to a ring more of his messages comes. */
 #define STALL_SOON_MS 10
+
+/* Patience with a peer that works and takes or answers nothing, and at how many
+ * looks it must have made an iteration since the last one. */
+#define OWED_MS 2000
+#define OWED_LAPS 4
 
 /* ---- attach ---------------------------------------------------------- */
 
@@ -95,6 +102,7 @@ forget(struct worker *w, struct peer *p)
 	buf_trim(&p->assembly);
 	p->assembly_total = 0;
 	ring_tx_unwant(&p->tx);
+	p->room.since_ms = p->reply.since_ms = 0;
 	/* A slot whose live bit falls counts as having answered. */
 	p->answered = p->asked_sent = p->asked;
 	p->answer = p->answer_sent = 0;
@@ -160,6 +168,16 @@ peer_look(struct worker *w)
 	}
 }
 
+/* Once; peer_watch() tries again. */
+static void
+complain(struct worker *w, slotno slot, const char *what)
+{
+	if ((w->complained & BIT(slot)) == 0 && chan_send(w->chan.fd,
+	    CHAN_COMPLAINT, chan_process(slot, w->peer[slot].incarnation),
+	    what, strlen(what), -1) == 0)
+		w->complained |= BIT(slot);
+}
+
 void
 peer_broken(struct worker *w, slotno slot, const char *what)
 {
@@ -176,9 +194,79 @@ peer_broken(struct worker *w, slotno slot, const char *what)
 	/* What it has left in its ring is skipped when its successor comes. */
 	(void)ring_rx_break(&p->rx);
 	forget(w, p);
-	if ((w->complained & BIT(slot)) == 0 && chan_send(w->chan.fd,
-	    CHAN_COMPLAINT, slot, what, strlen(what), -1) == 0)
-		w->complained |= BIT(slot);
+	p->broken_how = what;
+	complain(w, slot, what);
+}
+
+void
+peer_forgive(struct worker *w, uint64_t whom)
+{
+	slotno slot = (slotno)(whom & 0xff);
+	struct peer *p = &w->peer[slot < SLOTS_MAX ? slot : 0];
+
+	if (!p->broken || p->incarnation == 0 ||
+	    whom != chan_process(p->slot, p->incarnation))
+		return;
+	/* What it has left in its ring is skipped. */
+	ring_rx_peer_changed(&p->rx);
+	peer_come(w, p, p->incarnation);
+	w->matcher.view++;
+	log_info("worker %u is talked to again", slot);
+}
+
+/* One that stands still is the master's business (watch.c there).  But in each
+ * iteration that it makes it takes all there is, and answers; we have emptied
+ * its ring before each look. */
+static bool
+owed_too_long(const struct worker *w, struct peer_owes *o, bool owes,
+    uint64_t mark, uint64_t quiescence)
+{
+	if (!owes) {
+		o->since_ms = 0;
+		return false;
+	}
+	if (o->since_ms == 0 || o->mark != mark) {
+		o->since_ms = w->now_ms;
+		o->mark = mark;
+		o->quiescence = quiescence;
+		o->laps = 0;
+		return false;
+	}
+	if (quiescence - o->quiescence >= 2) {
+		o->quiescence = quiescence;
+		o->laps++;
+	}
+	return w->now_ms - o->since_ms >= OWED_MS && o->laps >= OWED_LAPS;
+}
+
+static void
+watch_one(struct worker *w, struct peer *p)
+{
+	uint64_t quiescence = atomic_load_explicit(
+	    &w->peer_own[p->slot]->quiescence, memory_order_relaxed);
+
+	(void)ring_tx_look(&p->tx, 0);
+	if (owed_too_long(w, &p->room, p->tx.consumed != p->tx.published,
+	    p->tx.consumed, quiescence) ||
+	    owed_too_long(w, &p->reply, p->asked_sent != p->answered,
+	    p->answered, quiescence))
+		peer_broken(w, p->slot, "it works, and does not take or "
+		    "answer what it is sent");
+}
+
+void
+peer_watch(struct worker *w)
+{
+	uint64_t set;
+
+	slotno s;
+
+	for (set = w->usable; set != 0; set &= set - 1)
+		watch_one(w, &w->peer[__builtin_ctzll(set)]);
+	/* The channel may have been full. */
+	for (s = 0; s < w->nslots; s++)
+		if (w->peer[s].broken && w->peer[s].incarnation != 0)
+			complain(w, s, w->peer[s].broken_how);
 }
 
 /* ---- drain ----------------------------------------------------------- */
@@ -188,19 +276,28 @@ take_refused(struct worker *w, const uint8_t *rec, uint32_t len)
 {
 	struct rec_refused_shm r;
 	struct slice subject, reply;
+	uint8_t *names;
+	int status = -1;
 
 	if (len < sizeof r)
 		return -1;
 	memcpy(&r, rec, sizeof r);
-	if ((uint64_t)r.subject_len + r.reply_len != len - sizeof r)
+	len -= (uint32_t)sizeof r;
+	if ((uint64_t)r.subject_len + r.reply_len != len || len == 0)
 		return -1;
-	subject.p = rec + sizeof r;
-	subject.len = r.subject_len;
-	reply.p = subject.p + r.subject_len;
-	reply.len = r.reply_len;
-	refuse_received(w, r.origin_line, r.origin_num, r.ticket, r.nslots,
-	    subject, reply);
-	return 0;
+	/* Checked where it cannot change: it goes into a control line. */
+	if ((names = malloc(len)) == NULL)
+		return 0;
+	memcpy(names, rec + sizeof r, len);
+	subject = (struct slice){ names, r.subject_len };
+	reply = (struct slice){ names + r.subject_len, r.reply_len };
+	if (subject_valid_word(names, len)) {
+		refuse_received(w, r.origin_line, r.origin_num, r.ticket,
+		    r.nslots, subject, reply);
+		status = 0;
+	}
+	free(names);
+	return status;
 }
 
 static int
@@ -213,12 +310,14 @@ take_barrier(struct worker *w, struct peer *p, const uint8_t *rec,
 		return -1;
 	memcpy(&r, rec, sizeof r);
 	if (kind == RECORD_QUESTION) {
+		if (r.number <= p->answer)
+			return -1; /* they grow */
 		p->answer = r.number;
 		w->pump |= BIT(p->slot);
-	} else if (r.number <= p->asked_sent)
-		p->answered = r.number;
-	else
+	} else if (r.number > p->asked_sent)
 		return -1;
+	else if (r.number > p->answered)
+		p->answered = r.number;
 	return 0;
 }
 

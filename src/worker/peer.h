@@ -19,6 +19,14 @@ struct worker;
 struct bigmsg;
 struct heritage;
 
+/* Something that a peer owes us: since when there was no progress. */
+struct peer_owes {
+	uint64_t since_ms; /* 0: it owes nothing */
+	uint64_t mark; /* how far it was */
+	uint64_t quiescence; /* its counter at our last look */
+	uint32_t laps; /* looks between which it has worked */
+};
+
 struct peer {
 	slotno slot;
 	bool attached; /* both rings are mapped */
@@ -27,6 +35,7 @@ struct peer {
 	uint32_t stall_ms; /* 0 = not at all */
 	uint32_t stall_line; /* by whom */
 	bool broken; /* its zones made no sense: ignored until it changes */
+	const char *broken_how;
 	uint32_t incarnation; /* of the process we talk to, 0 = none */
 	struct ring_tx tx;
 	struct ring_rx rx;
@@ -45,6 +54,8 @@ struct peer {
 	struct bigmsg *big;
 	struct buf assembly;
 	uint32_t assembly_total;
+	/* That it takes what is in the ring, and answers barriers. */
+	struct peer_owes room, reply;
 };
 
 int peer_attach(struct worker *w, const struct heritage *h);
@@ -89,5 +100,10 @@ void peer_say_waits(struct worker *w, uint64_t holders);
 bool peer_want_space(struct worker *w);
 /* The peer's zones make no sense. */
 void peer_broken(struct worker *w, slotno slot, const char *what);
+/* The master does not find it guilty: begin anew with it. */
+void peer_forgive(struct worker *w, uint64_t whom);
+/* Once in a while: is there one that works, and does not take or answer what
+ * we have sent?  Then it is broken. */
+void peer_watch(struct worker *w);
 
 #endif

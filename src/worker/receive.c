@@ -1,18 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A message that another worker sent here.  The record is foreign memory,
- * treated as a packet: its head is read once into a local, every length is
- * checked against what is there, and only then used.
+ * treated as a packet: its head, references, groups, subject and reply are
+ * copied, every length is checked against what is there, and only then used.
+ * A reference is taken only for what it says: a cell whose pattern matches the
+ * subject, a group of that name.  Bodies are used where they lie, except for
+ * their line ends (client_out.c).
  */
 #include <config.h>
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "proto/subject.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
 #define PAD8(n) (((uint64_t)(n) + 7) & ~UINT64_C(7))
 #define GROUP_CELLS_MAX 256
+/* Longest subject and reply: those of the longest max_control_line. */
+#define NAMES_MAX (1u << 20)
+/* Of longer ones the memory is given back. */
+#define NAMES_KEPT (16u << 10)
+
+enum taken {
+	TAKE_OK,
+	TAKE_BROKEN, /* no sane worker has written this */
+	TAKE_NO_MEMORY
+};
 
 /* A record taken apart. */
 struct received {
@@ -55,21 +70,57 @@ next_group(const uint8_t **at, const uint8_t *end, struct received_group *g)
 	return true;
 }
 
-static int
-take_apart(const uint8_t *rec, uint32_t len, struct received *x)
+/* Is it the same as that of the record before?  Compared with the copy, which
+ * alone is used. */
+static bool
+same_names(const struct record_names *h, const struct rec_msg_shm *r,
+    const uint8_t *p, size_t len)
 {
-	const uint8_t *at = rec + sizeof x->r, *end = rec + len;
+	return h->len == len && h->nplain == r->nplain &&
+	    h->flags == r->flags && h->ngroups == r->ngroups &&
+	    h->subject_len == r->subject_len &&
+	    h->reply_len == r->reply_len && memcmp(h->p, p, len) == 0;
+}
+
+/* References, groups, subject and reply into our own memory: what is checked
+ * there stays as it is.  -1: no memory. */
+static int
+keep_names(struct worker *w, const struct rec_msg_shm *r, const uint8_t *p,
+    size_t len)
+{
+	struct record_names *h = &w->names;
+	uint8_t *np;
+
+	if (same_names(h, r, p, len))
+		return 0;
+	h->view = 0;
+	if (len > h->cap || (h->cap > NAMES_KEPT && len <= NAMES_KEPT)) {
+		size_t cap = len > NAMES_KEPT ? len : NAMES_KEPT;
+
+		if ((np = realloc(h->p, cap)) == NULL)
+			return -1;
+		h->p = np;
+		h->cap = cap;
+	}
+	memcpy(h->p, p, len);
+	h->len = len;
+	h->nplain = r->nplain;
+	h->flags = r->flags;
+	h->ngroups = r->ngroups;
+	h->subject_len = r->subject_len;
+	h->reply_len = r->reply_len;
+	return 0;
+}
+
+/* Where its parts lie in our copy; -1 if they do not fill it. */
+static int
+find_parts(const struct record_names *h, struct received *x)
+{
+	const uint8_t *at = h->p, *end = h->p + h->len;
 	struct received_group g;
-	uint64_t bodies;
 	uint32_t i;
 
-	if (len < sizeof x->r)
-		return -1;
-	memcpy(&x->r, rec, sizeof x->r);
-	if (x->r.nplain > RECORD_REFS_MAX || x->r.count == 0 ||
-	    x->r.hdr_size > x->r.size || x->r.origin_slot >= SLOTS_MAX ||
-	    x->r.subject_len == 0 ||
-	    x->r.nplain * sizeof(struct rec_ref_shm) > (size_t)(end - at))
+	if (x->r.nplain * sizeof(struct rec_ref_shm) > (size_t)(end - at))
 		return -1;
 	x->refs = at;
 	at += x->r.nplain * sizeof(struct rec_ref_shm);
@@ -78,17 +129,67 @@ take_apart(const uint8_t *rec, uint32_t len, struct received *x)
 		if (!next_group(&at, end, &g))
 			return -1;
 	x->groups_end = at;
-	bodies = (uint64_t)x->r.count * ((uint64_t)x->r.size + 2);
-	if ((uint64_t)(end - at) != (uint64_t)x->r.subject_len +
-	    x->r.reply_len + bodies)
+	if ((uint64_t)(end - at) !=
+	    (uint64_t)x->r.subject_len + x->r.reply_len)
 		return -1;
 	x->m.subject.p = at;
 	x->m.subject.len = x->r.subject_len;
 	x->m.reply.p = at + x->r.subject_len;
 	x->m.reply.len = x->r.reply_len;
-	x->m.body = x->m.reply.p + x->r.reply_len;
-	x->m.safe = end;
 	return 0;
+}
+
+/* The fixed part of the record, and that its bodies fit behind it. */
+static bool
+head_valid(const struct worker *w, slotno from, const struct rec_msg_shm *r,
+    uint64_t room)
+{
+	/* Below 2^64, whatever the two are. */
+	uint64_t bodies = (uint64_t)r->count * ((uint64_t)r->size + 2);
+
+	if (r->nplain > RECORD_REFS_MAX || r->count == 0 ||
+	    r->hdr_size > r->size || bodies > room ||
+	    r->account != ACCOUNT_DEFAULT || r->origin_slot >= w->nslots ||
+	    r->subject_len == 0 || r->subject_len > room - bodies ||
+	    r->subject_len > NAMES_MAX || r->reply_len > NAMES_MAX)
+		return false;
+	/* Of somebody else's only what he says to have passed on. */
+	if (r->origin_slot != from && (r->tried & BIT(from)) == 0)
+		return false;
+	/* A run is for plain interest or for one group; refusals are decided
+	 * message by message. */
+	return r->count == 1 || ((r->flags & RECORD_F_ASK) == 0 &&
+	    (r->ngroups == 0 || (r->ngroups == 1 &&
+	    (r->flags & RECORD_F_PLAIN) == 0)));
+}
+
+static enum taken
+take_apart(struct worker *w, slotno from, const uint8_t *rec, uint32_t len,
+    struct received *x)
+{
+	const uint8_t *names = rec + sizeof x->r, *end = rec + len;
+
+	if (len < sizeof x->r)
+		return TAKE_BROKEN;
+	memcpy(&x->r, rec, sizeof x->r);
+	if (!head_valid(w, from, &x->r, len - sizeof x->r))
+		return TAKE_BROKEN;
+	x->m.body = end - (uint64_t)x->r.count * ((uint64_t)x->r.size + 2);
+	x->m.safe = end;
+	if (memcmp(end - 2, "\r\n", 2) != 0)
+		return TAKE_BROKEN;
+	/* Its worker may have read of a longer max_control_line before us. */
+	if (keep_names(w, &x->r, names, (size_t)(x->m.body - names)) != 0 ||
+	    worker_scratch(w, (uint64_t)x->r.subject_len +
+	    x->r.reply_len) != 0)
+		return TAKE_NO_MEMORY;
+	if (find_parts(&w->names, x) != 0)
+		return TAKE_BROKEN;
+	if (w->names.view == 0 && (!subject_valid_word(x->m.subject.p,
+	    x->m.subject.len) || !subject_valid_word(x->m.reply.p,
+	    x->m.reply.len)))
+		return TAKE_BROKEN;
+	return TAKE_OK;
 }
 
 static void
@@ -130,24 +231,71 @@ live_refs(const struct worker *w, const uint8_t *p, uint32_t n,
 	return true;
 }
 
-/* Are all references of the record good?  Else the own interest is matched
- * anew and used alone. */
-static bool
-all_live(const struct worker *w, const struct received *x)
+enum refs {
+	REFS_GOOD,
+	REFS_STALE, /* one is, or none are given: match anew */
+	REFS_WRONG /* one is for another subject, or another group */
+};
+
+/* `name`: of the group that they are for, NULL for plain ones. */
+static enum refs
+judge_refs(const struct worker *w, const uint8_t *p, uint32_t n,
+    uint32_t ntok, const struct received_group *name)
 {
 	struct trie_ref ref[RECORD_REFS_MAX];
-	const uint8_t *at = x->groups;
-	struct received_group g;
 	uint32_t i;
 
-	if ((x->r.flags & RECORD_F_REFS) == 0 ||
-	    !live_refs(w, x->refs, x->r.nplain, ref))
-		return false;
-	for (i = 0; i < x->r.ngroups; i++)
-		if (!next_group(&at, x->groups_end, &g) ||
-		    !live_refs(w, g.refs, g.nrefs, ref))
-			return false;
-	return true;
+	if (!live_refs(w, p, n, ref))
+		return REFS_STALE;
+	for (i = 0; i < n; i++) {
+		if (!trie_ref_matches(w->trie, ref[i], w->matcher.tok, ntok))
+			return REFS_WRONG;
+		if (name != NULL && !trie_ref_named(w->trie, ref[i],
+		    name->name, name->namelen))
+			return REFS_WRONG;
+	}
+	return REFS_GOOD;
+}
+
+/* Are all references of the record good?  Else the own interest is matched
+ * anew and used alone. */
+static enum refs
+judge_all(struct worker *w, const struct received *x)
+{
+	const uint8_t *at = x->groups;
+	struct received_group g;
+	enum refs verdict;
+	uint32_t i, n;
+
+	if ((x->r.flags & RECORD_F_REFS) == 0)
+		return REFS_STALE;
+	/* Too many tokens for our max_control_line: nothing matches. */
+	if ((n = match_split(&w->matcher, x->m.subject)) == 0)
+		return REFS_STALE;
+	verdict = judge_refs(w, x->refs, x->r.nplain, n, NULL);
+	for (i = 0; verdict == REFS_GOOD && i < x->r.ngroups; i++) {
+		if (!next_group(&at, x->groups_end, &g))
+			return REFS_WRONG;
+		verdict = judge_refs(w, g.refs, g.nrefs, n, &g);
+	}
+	return verdict;
+}
+
+/* The same, remembered for the next record like this; false: broken. */
+static bool
+refs_valid(struct worker *w, const struct received *x)
+{
+	struct record_names *h = &w->names;
+	enum refs verdict;
+
+	if (h->view == w->matcher.view)
+		return true;
+	verdict = judge_all(w, x);
+	h->view = w->matcher.view;
+	h->good = verdict == REFS_GOOD;
+	if (verdict == REFS_WRONG)
+		h->view = 0;
+	return verdict != REFS_WRONG;
 }
 
 /* Whether the references of the record are used (true), or *own. */
@@ -156,7 +304,7 @@ interest_here(struct worker *w, const struct received *x,
     const struct match **own)
 {
 	*own = NULL;
-	if (all_live(w, x))
+	if (refs_valid(w, x) && w->names.good)
 		return true;
 	*own = match_own(&w->matcher, x->m.account, x->m.subject);
 	return false;
@@ -293,22 +441,23 @@ receive_msg(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 {
 	struct received x;
 
-	if (take_apart(rec, len, &x) != 0)
+	switch (take_apart(w, from, rec, len, &x)) {
+	case TAKE_BROKEN:
 		return -1;
-	fill_msg(&x);
-	/* A run is for plain interest or for one group; refusals are decided
-	 * message by message. */
-	if (x.r.count > 1 && (x.m.from.ask || x.r.ngroups > 1 ||
-	    (x.r.ngroups == 1 && (x.r.flags & RECORD_F_PLAIN) != 0)))
-		return -1;
-	/* Its worker may have read of a longer max_control_line before us. */
-	if (worker_scratch(w, (uint64_t)x.r.subject_len + x.r.reply_len) != 0) {
+	case TAKE_NO_MEMORY:
 		log_limited(&w->limit_peer, LOG_LVL_ERR,
 		    "message lost: out of memory");
 		return 0;
+	case TAKE_OK:
+		break;
 	}
+	if (!refs_valid(w, &x))
+		return -1;
+	fill_msg(&x);
 	score_add(&w->score->ring_msgs_in, x.r.count);
+	w->receiving = true;
 	receive_runs(w, &x);
+	w->receiving = false;
 	if (x.m.stall_ms > 0)
 		peer_stall(w, from, &x.m);
 	return 0;

@@ -70,7 +70,9 @@ refuse_received(struct worker *w, uint32_t line, uint32_t num,
 {
 	struct client *c = client_find(w, line, num);
 
-	if (c == NULL || c->state != CLIENT_OPEN)
+	/* Another worker says so: only who has asked gets an answer. */
+	if (c == NULL || c->state != CLIENT_OPEN || !c->no_responders ||
+	    ticket - 1 >= c->ticket)
 		return;
 	if (nslots > 1 && !count(w->refusals, line, num, ticket, nslots))
 		return;

@@ -506,6 +506,8 @@ route_pass_on(struct worker *w, const struct msg *m, const uint8_t *name,
 		return false;
 	plan_head_write(&part, body, rec);
 	memcpy(rec + head_len, m->body, body);
+	/* It lies in another's memory, and may have changed since. */
+	memcpy(rec + head_len + m->size, "\r\n", 2);
 	sent = peer_send(w, s, rec, head_len + body);
 	free(rec);
 	return sent;

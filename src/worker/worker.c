@@ -230,6 +230,8 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 			m.fd = -1;
 		} else if (m.type == CHAN_STOP)
 			leave(w);
+		else if (m.type == CHAN_FORGIVE)
+			peer_forgive(w, m.arg);
 		if (m.fd != -1)
 			(void)close(m.fd);
 	}
@@ -259,6 +261,8 @@ tick(struct loop *loop, struct loop_timer *t)
 	slotno s;
 
 	client_tick(w);
+	peer_watch(w);
+	accept_tick(w);
 	log_limited_flush(&w->limit_client, LOG_LVL_INFO);
 	for (s = 0; s < w->nslots; s++)
 		if (w->peer[s].attached && w->peer[s].incarnation != 0)
@@ -444,6 +448,7 @@ worker_free(struct worker *w)
 {
 	peer_fini(w);
 	refuse_fini(w);
+	free(w->names.p);
 	free(w->deal);
 	free(w->lane);
 	match_fini(&w->matcher);

@@ -46,6 +46,17 @@ enum worker_state {
 	WORKER_LEAVING /* flushes what it has and ends */
 };
 
+/* receive.c: what stands in front of the bodies of a record, copied out of the
+ * other's reach.  The next record's is often the same, and was found good. */
+struct record_names {
+	uint8_t *p;
+	size_t len, cap;
+	uint64_t view; /* in which it was judged; 0: it was not */
+	bool good; /* its references may be used */
+	uint8_t nplain, flags;
+	uint32_t ngroups, subject_len, reply_len;
+};
+
 struct refusals;
 struct deal;
 struct lane;
@@ -110,6 +121,8 @@ struct worker {
 	bool block_shared; /* this run has several receivers here */
 	uint8_t line[64]; /* that the receiver before has got, if it was short */
 	size_t line_len;
+	bool receiving; /* it lies in another worker's memory */
+	struct record_names names;
 	uint64_t rnd; /* state of the queue choice */
 	struct loop_timer tick;
 	/* process */
@@ -177,6 +190,8 @@ void worker_tick_soon(struct worker *w);
 int accept_init(struct worker *w, const struct heritage *h);
 void accept_start(struct worker *w); /* the live bit is set */
 void accept_balance(struct worker *w); /* each iteration */
+/* Once in a while: is there one whose number of connections cannot be true? */
+void accept_tick(struct worker *w);
 void accept_stop(struct worker *w);
 /* Listener i has a new socket; takes fd.  What waits at the old one is taken
  * in before that is closed. */

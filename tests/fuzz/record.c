@@ -11,7 +11,8 @@
  *	successor	it dies and another one takes its slot
  *
  * After each step our worker drains, matches and answers.  It must live; what
- * it delivers lies in the record, and what it sends is well formed.
+ * it delivers lies in the record and belongs to the subscription that gets it,
+ * and what it sends is well formed.
  */
 #include <config.h>
 
@@ -94,10 +95,15 @@ reader_deliver(struct worker *worker, struct subscriber *who,
     const struct sub *s, struct msg *m, uint32_t first, uint32_t n)
 {
 	struct reader *r = (struct reader *)(void *)who;
+	char pattern[256];
 	uint32_t i;
+	size_t len;
 
-	(void)worker;
-	(void)s;
+	len = trie_subject(worker->trie, s->cell, pattern, sizeof pattern);
+	FUZZ_CHECK(subject_match((const uint8_t *)pattern, len, m->subject.p,
+	    m->subject.len));
+	FUZZ_CHECK(subject_valid_word(m->subject.p, m->subject.len));
+	FUZZ_CHECK(subject_valid_word(m->reply.p, m->reply.len));
 	FUZZ_CHECK(first + n <= m->count && m->hdr_size <= m->size);
 	FUZZ_CHECK(m->subject.len > 0);
 	FUZZ_CHECK(m->body + (m->count - 1) * m->stride + m->size + 2 <=
@@ -284,6 +290,7 @@ teardown(void)
 	subs_fini(&w->subs);
 	match_fini(&w->matcher);
 	refuse_fini(w);
+	free(w->names.p);
 	free(w->deal);
 	free(w->scratch);
 	free(w);

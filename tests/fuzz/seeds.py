@@ -69,7 +69,29 @@ def message(flags=3, count=0, plain=0, groups=0, subject=0, reply=1, size=5,
     return bytes([0, shape, flags, subject, reply, size, slots]) + rest
 
 
+def raw_message(tail, **words):
+    """A RECORD_MSG byte by byte: what a sane worker never writes."""
+    values = dict(count=1, account=1, flags=1, slot=0, plain=0, pad=0,
+                  incarnation=1, line=0, num=0, ticket=0, nslots=1, groups=0,
+                  hdr=0, size=1, subject=3, reply=0, tried=0)
+    values.update(words)
+    body = struct.pack("<2I4B10IQ", *values.values()) + tail
+    return b"\1\1" + bytes([len(body)]) + body
+
+
 RECORDS = [
+    # count * (size + 2) and the names go round to what is there
+    raw_message(b"a.bcdefg", count=0xffffffff, size=0xffffffff, reply=6),
+    raw_message(b"a.b x\r\n", subject=5, size=0),
+    raw_message(b"a.b\nMSG\r\n", reply=4, size=0),
+    raw_message(b"a.bxyz"), raw_message(b"a.bx\r\n", account=2),
+    raw_message(b"a.bx\r\n", slot=1), raw_message(b"a.bx\r\n", slot=63),
+    # a reference to a cell of another subject, to one of a group
+    message(subject=3, plain=1, rest=b"\0"),
+    message(subject=0, plain=1, rest=b"\5"),
+    message(flags=2, subject=3, groups=1, rest=b"\4\4"),
+    b"\1\3" + bytes([40]) + struct.pack("<8I", 0, 1, 1, 1, 4, 4, 0, 0) +
+    b"a.b\nx\ny\n",
     message(), message(flags=3, plain=2, rest=b"\0\1\0"),
     message(flags=3, plain=1, groups=1, rest=b"\0\4\3\0"),
     message(flags=11, groups=2, rest=b"\4\3\5\5\0"), message(count=3),

@@ -1201,6 +1201,83 @@ START_TEST(circles_end)
 }
 END_TEST
 
+/* Two ways to one node would double at each token, a chain that bites its tail
+ * would fill the caller's memory: neither is told often. */
+START_TEST(a_lie_is_told_few_times)
+{
+	size_t first = (size_t)(reader.first - zone_ro.base);
+	struct trie_ref star = add("*.x"), g = add_group("a.b", "g"), ab, root;
+	struct trie_node_shm *nd, *other;
+	struct trie_group_shm *gr;
+	char subject[128] = "a";
+	int i;
+
+	ab = add("a.b");
+	gr = (void *)(zone_rw.base + first + (size_t)g.cell * CELL_SIZE);
+	gr->next = g.cell;
+	ck_assert_int_eq(match_account(1, "a.b"), -1);
+	ck_assert_uint_lt(nhits, 8);
+	gr->next = 0;
+	/* the group of another node */
+	gr->node = star.cell;
+	ck_assert_int_eq(match_account(1, "a.b"), -1);
+	gr->node = ab.cell;
+	ck_assert_int_eq(match_account(1, "a.b"), 0);
+	/* b is its own child, in both ways: 2^40 walks */
+	nd = (void *)(zone_rw.base + first + (size_t)ab.cell * CELL_SIZE);
+	root.cell = nd->parent;
+	other = (void *)(zone_rw.base + first + (size_t)root.cell * CELL_SIZE);
+	nd->star = ab.cell;
+	for (i = 0; i < 40; i++)
+		strcat(subject, ".b");
+	ck_assert_int_eq(match_account(1, subject), -1);
+	ck_assert_uint_lt(nhits, 8);
+	nd->star = 0;
+	/* the star of another node, and a tail */
+	other->star = other->star == 0 ? star.cell : other->star;
+	ck_assert_int_eq(match_account(1, "a.b"), -1);
+	other->star = 0;
+	other->tail = star.cell;
+	ck_assert_int_eq(match_account(1, "a.b"), -1);
+	other->tail = 0;
+	ck_assert_int_eq(match_account(1, "a.b"), 0);
+}
+END_TEST
+
+START_TEST(references_mean_what_they_say)
+{
+	static const struct {
+		const char *pattern, *subject;
+		bool matches;
+	} c[] = { { "a.b", "a.b", true }, { "a.b", "a.c", false },
+		{ "a.b", "a", false }, { "a.b", "a.b.c", false },
+		{ "a.*", "a.b", true }, { "a.*", "b.b", false },
+		{ "*", "a", true }, { "*.*", "a", false },
+		{ ">", "a", true }, { "a.>", "a", false },
+		{ "a.>", "a.b.c.d", true }, { "a.*.>", "a.b", false },
+		{ "b.>", "a.b", false },
+		{ "a.longer-than-the-cell-of-a-node-has-room-for",
+		    "a.longer-than-the-cell-of-a-node-has-room-for", true },
+		{ "a.longer-than-the-cell-of-a-node-has-room-for",
+		    "a.longer-than-the-cell-of-a-node-has-room-foR", false } };
+	struct trie_ref plain, group;
+	struct token tok[8];
+	uint32_t n;
+
+	plain = add(c[_i].pattern);
+	group = add_group(c[_i].pattern, "g");
+	n = split(c[_i].subject, tok);
+	ck_assert_int_eq(trie_ref_matches(trie, plain, tok, n),
+	    c[_i].matches);
+	ck_assert_int_eq(trie_ref_matches(trie, group, tok, n),
+	    c[_i].matches);
+	ck_assert(trie_ref_named(trie, group, (const uint8_t *)"g", 1));
+	ck_assert(!trie_ref_named(trie, group, (const uint8_t *)"h", 1));
+	ck_assert(!trie_ref_named(trie, group, (const uint8_t *)"gg", 2));
+	ck_assert(!trie_ref_named(trie, plain, (const uint8_t *)"g", 1));
+}
+END_TEST
+
 /* Bits flipped and words overwritten anywhere: every walk comes back. */
 START_TEST(garbage_never_hurts_the_reader)
 {
@@ -1276,6 +1353,8 @@ trie_suite(void)
 	tcase_add_test(tc, a_broken_head_is_refused);
 	tcase_add_loop_test(tc, a_broken_table_word_is_refused, 0, 5);
 	tcase_add_test(tc, circles_end);
+	tcase_add_test(tc, a_lie_is_told_few_times);
+	tcase_add_loop_test(tc, references_mean_what_they_say, 0, 15);
 	tcase_add_loop_test(tc, garbage_never_hurts_the_reader, 0, 8);
 	suite_add_tcase(s, tc);
 	return s;
