@@ -101,6 +101,8 @@ libnatsd_a_SOURCES = \
 	%D%/worker/client_out.c \
 	%D%/worker/deal.c \
 	%D%/worker/deliver.c \
+	%D%/worker/drop.c \
+	%D%/worker/drop.h \
 	%D%/worker/lane.c \
 	%D%/worker/match.c \
 	%D%/worker/match.h \
@@ -115,6 +117,7 @@ libnatsd_a_SOURCES = \
 	%D%/worker/record.h \
 	%D%/worker/refuse.c \
 	%D%/worker/route.c \
+	%D%/worker/slow.c \
 	%D%/worker/subs.c \
 	%D%/worker/subs.h \
 	%D%/worker/trace.c \
