@@ -257,7 +257,7 @@ tick(struct loop *loop, struct loop_timer *t)
 	    memory_order_relaxed);
 	/* At a whole SLEEP_MAX_MS if nothing is urgent: where pings are. */
 	loop_timer_set(loop, t, client_first(w, LIST_BLOCKED) == NULL &&
-	    client_first(w, LIST_WAIT) == NULL ?
+	    client_first(w, LIST_WAIT) == NULL && w->drops == NULL ?
 	    (w->now_ms / SLEEP_MAX_MS + 1) * SLEEP_MAX_MS :
 	    w->now_ms + TICK_MS);
 }
