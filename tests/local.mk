@@ -33,6 +33,7 @@ unit_tests = \
 	%D%/unit/test_chan \
 	%D%/unit/test_cid \
 	%D%/unit/test_connect \
+	%D%/unit/test_drop \
 	%D%/unit/test_emit \
 	%D%/unit/test_escape \
 	%D%/unit/test_hash \
@@ -161,7 +162,8 @@ process_tests = \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/31_slow_policy.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -258,7 +260,8 @@ EXTRA_DIST += \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/31_slow_policy.py
 
 # What the client tests have built or fetched, of which some is read-only, and
 # the fuzz targets for libFuzzer.

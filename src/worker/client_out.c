@@ -392,13 +392,21 @@ client_holds(const struct worker *w, const struct client *c,
 	return c->out.bytes + n * unit <= w->conf.max_pending;
 }
 
+/* May it get a message from there at all? */
+static bool
+client_may(const struct worker *w, const struct client *c, const struct msg *m)
+{
+	return c->state == CLIENT_OPEN &&
+	    (m->from.echo || !is_publisher(w, c, m));
+}
+
 static bool
 client_accepts(const struct worker *w, const struct subscriber *who,
     const struct sub *s, const struct msg *m)
 {
 	const struct client *c = (const struct client *)(const void *)who;
 
-	if (c->state != CLIENT_OPEN || (!m->from.echo && is_publisher(w, c, m)))
+	if (!client_may(w, c, m))
 		return false;
 	if (!c->blocked || w->conf.slow_consumer == CONF_SLOW_OLDEST)
 		return true;
@@ -425,8 +433,7 @@ client_dropped(struct worker *w, struct subscriber *who, const struct sub *s,
 {
 	struct client *c = client_of(who);
 
-	if (c->state != CLIENT_OPEN || (!m->from.echo && is_publisher(w, c, m)) ||
-	    client_accepts(w, who, s, m))
+	if (!client_may(w, c, m) || client_accepts(w, who, s, m))
 		return false;
 	slow_dropped(w, c, 1, c->headers ? m->size : m->size - m->hdr_size);
 	return true;
@@ -453,7 +460,7 @@ client_deliver(struct worker *w, struct subscriber *who, const struct sub *s,
 	struct shape sh;
 	uint32_t sent;
 
-	if (!client_accepts(w, who, s, m))
+	if (!client_may(w, c, m))
 		return 0;
 	shape_line(w, c, s, m, &sh);
 	sh.body += first * sh.stride;

@@ -71,7 +71,7 @@ void
 slow_pending(struct worker *w, struct client *c)
 {
 	score_add(&w->score->slow_consumers, 1);
-	log_limited(&w->limit_client, LOG_LVL_INFO,
+	log_limited(&w->limit_slow, LOG_LVL_INFO,
 	    "%s - Slow Consumer Detected: MaxPending of %" PRIu64 " Exceeded "
 	    "with %zu total bytes, nothing taken for %s s: closed",
 	    client_name(w, c), w->conf.max_pending, c->out.bytes,
@@ -84,7 +84,7 @@ slow_deadline(struct worker *w, struct client *c)
 {
 	if (c->authorized)
 		score_add(&w->score->slow_consumers, 1);
-	log_limited(&w->limit_client, LOG_LVL_INFO,
+	log_limited(&w->limit_slow, LOG_LVL_INFO,
 	    "%s - Slow Consumer Detected: WriteDeadline of %" PRIu64 "ms "
 	    "exceeded with %zu total bytes, nothing taken for %s s: closed",
 	    client_name(w, c), w->conf.write_deadline_ms, c->out.bytes,
@@ -105,7 +105,7 @@ say_begin(struct worker *w, struct client *c)
 {
 	/* nats-server does not count those of no_fast_producer_stall. */
 	if (!slow_drops(w)) {
-		log_limited(&w->limit_client, LOG_LVL_INFO,
+		log_limited(&w->limit_slow, LOG_LVL_INFO,
 		    "%s - Slow Consumer: 3/4 of MaxPending of %" PRIu64
 		    " Exceeded with %zu total bytes, nothing taken for %s s: "
 		    "its newest messages are dropped (no_fast_producer_stall)",
@@ -114,7 +114,7 @@ say_begin(struct worker *w, struct client *c)
 		return;
 	}
 	score_add(&w->score->slow_consumers, 1);
-	log_limited(&w->limit_client, LOG_LVL_INFO,
+	log_limited(&w->limit_slow, LOG_LVL_INFO,
 	    "%s - Slow Consumer Detected: MaxPending of %" PRIu64 " Exceeded "
 	    "with %zu total bytes, nothing taken for %s s: its %s messages "
 	    "are dropped", client_name(w, c), w->conf.max_pending,
@@ -125,7 +125,7 @@ static void
 say(struct worker *w, const struct client_drops *d, uint64_t until_ms,
     const char *what)
 {
-	log_limited(&w->limit_client, LOG_LVL_INFO,
+	log_limited(&w->limit_slow, LOG_LVL_INFO,
 	    "%s - Slow Consumer: dropped %" PRIu64 " messages, %" PRIu64
 	    " bytes in %s s, %s", client_name(w, d->client), d->msgs,
 	    d->bytes, seconds(until_ms - d->begun_ms).text, what);

@@ -248,6 +248,7 @@ tick(struct loop *loop, struct loop_timer *t)
 
 	client_tick(w);
 	log_limited_flush(&w->limit_client, LOG_LVL_INFO);
+	log_limited_flush(&w->limit_slow, LOG_LVL_INFO);
 	for (s = 0; s < w->nslots; s++)
 		if (w->peer[s].attached && w->peer[s].incarnation != 0)
 			ring_tx_trim(&w->peer[s].tx);

@@ -123,7 +123,7 @@ struct worker {
 	char server_id[HERITAGE_ID_LEN + 1];
 	char info_host[256];
 	int info_port;
-	struct log_limit limit_client, limit_accept, limit_peer;
+	struct log_limit limit_client, limit_accept, limit_peer, limit_slow;
 	uint64_t complained; /* slots complained of */
 	struct refusals *refusals; /* refuse.c */
 	struct deal *deal; /* deal.c: of the run at hand */
