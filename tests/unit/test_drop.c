@@ -461,6 +461,48 @@ START_TEST(only_what_may_go_goes)
 }
 END_TEST
 
+/* The socket took the beginning of a message, or of a run in a block: wherever
+ * it stopped, that one stays and those behind it go. */
+START_TEST(cut_anywhere)
+{
+	static const uint32_t sizes[] = { 40, 20000, 100000 };
+	struct unit u = unit_new(true, sizes[_i % 3], 4);
+	struct conn *c = &conn[0];
+	struct out_block *b = out_block_new(&pool);
+	uint32_t n = (OUT_BLOCK - 1000) / u.len, i, sent;
+	struct drop_sum sum = { 0, 0 };
+	struct out_extra x;
+	uint64_t size;
+
+	ck_assert_ptr_nonnull(b);
+	for (i = 0; i < n; i++)
+		(void)render(&u, b->data + i * u.len);
+	for (sent = 1; sent < u.len; sent += sent < 60 ? 1 : 977) {
+		if (_i < 3) {
+			x = (struct out_extra){ { b->data, b->data + 10 },
+			    { 10, u.len - 10 } };
+			ck_assert_int_eq(out_append_rest(&pool, &c->out, &x,
+			    sent), 0);
+			model_add(c, u);
+		} else {
+			ck_assert_int_eq(out_append_block(&pool, &c->out, b,
+			    sent, n * u.len - sent, u.len), 0);
+			for (i = 0; i < n; i++)
+				model_add(c, u);
+		}
+		c->begun = sent;
+		put_slice(c);
+		size = sum.msgs = 0;
+		(void)drop_oldest(&pool, &c->out, rnd(1000), &sum);
+		(void)model_drop(c, sum.msgs, &size);
+		ck_assert_uint_eq(c->out.bytes, model_bytes(c));
+		finish(c);
+		c->head = c->tail = 0;
+	}
+	out_block_drop(&pool, &b);
+}
+END_TEST
+
 /* Message by message, with lines in between that have to stay: what is in
  * front is not looked at again. */
 START_TEST(lines_that_stay_are_passed_once)
@@ -491,8 +533,9 @@ drop_suite(void)
 	TCase *tc = tcase_create("drop");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_loop_test(tc, whatever_is_dropped_the_rest_is_whole, 0, 20);
+	tcase_add_loop_test(tc, whatever_is_dropped_the_rest_is_whole, 0, 8);
 	tcase_add_loop_test(tc, only_what_may_go_goes, 0, 3);
+	tcase_add_loop_test(tc, cut_anywhere, 0, 6);
 	tcase_add_test(tc, lines_that_stay_are_passed_once);
 	suite_add_tcase(s, tc);
 	return s;
