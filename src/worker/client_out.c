@@ -433,7 +433,10 @@ client_dropped(struct worker *w, struct subscriber *who, const struct sub *s,
 {
 	struct client *c = client_of(who);
 
-	if (!client_may(w, c, m) || client_accepts(w, who, s, m))
+	/* Any member takes what it is given with drop_oldest, or could not. */
+	if (!client_may(w, c, m) ||
+	    (w->conf.slow_consumer != CONF_SLOW_OLDEST &&
+	    client_accepts(w, who, s, m)))
 		return false;
 	slow_dropped(w, c, 1, c->headers ? m->size : m->size - m->hdr_size);
 	return true;
@@ -457,6 +460,7 @@ client_deliver(struct worker *w, struct subscriber *who, const struct sub *s,
     struct msg *m, uint32_t first, uint32_t n)
 {
 	struct client *c = client_of(who);
+	const uint8_t *body;
 	struct shape sh;
 	uint32_t sent;
 
@@ -464,12 +468,15 @@ client_deliver(struct worker *w, struct subscriber *who, const struct sub *s,
 		return 0;
 	shape_line(w, c, s, m, &sh);
 	sh.body += first * sh.stride;
-	if (log_trace_on())
-		trace_msgs(w, c, &sh, n);
+	body = sh.body;
 	if (wants_block(w, &sh, n))
 		sent = write_block(w, c, m, &sh, n);
 	else
 		sent = write_slices(w, c, m, &sh, n);
+	if (log_trace_on()) {
+		sh.body = body;
+		trace_msgs(w, c, &sh, sent);
+	}
 	/* One of a group's may still find another member. */
 	if (sent < n && c->state == CLIENT_OPEN &&
 	    (s->flags & SUB_GROUP) == 0)

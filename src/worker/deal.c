@@ -7,8 +7,9 @@
  * Taken one by one (route.c) are: groups with members that have a max, since
  * the draw of a message then depends on what became of the one before; with
  * two members in one connection here, since order holds over both; where one
- * might not take all it is dealt; with very many members, and large payloads, since nothing would be gained; and where a
- * message may be larger than half a ring, which goes in fragments (big.c).
+ * might not take all it is dealt; with very many members, and large payloads,
+ * since nothing would be gained; and where a message may be larger than half a
+ * ring, which goes in fragments (big.c).
  */
 #include <config.h>
 

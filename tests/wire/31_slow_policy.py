@@ -339,20 +339,19 @@ def request(env):
 @suite.scenario("drop_newest: a group of one is named and counted",
                 pairs=True, conf=NEWEST, reference=False)
 def alone(env):
-    subject, server = env.subj(), env.server
-    start = len(server.log())
-    lazy = env.client(unix=True)
-    publisher = env.near(lazy)
+    subject, server = env.subj(), env.own_server()
+    lazy = env.client(unix=True, server=server)
+    publisher = env.near(lazy, server=server)
     lazy.sub(subject + b" q 1")
     payloads = numbered(0, 3000, 1000)
     for at in range(0, 3000, 100):
         publisher.send(b"".join(pub(subject, one) for one in
                                 payloads[at:at + 100]))
         publisher.expect_nothing()
-    server.wait_log(BEGIN, start)
+    server.wait_log(BEGIN)
     left = 3000 - len(numbers_of(lazy.messages(), payloads))
     check(left > 0, "nothing was dropped")
-    equal(dropped_by_log(server, lazy, start), (left, left * 1000),
+    equal(dropped_by_log(server, lazy, 0), (left, left * 1000),
           "the log's account")
 
 
@@ -373,17 +372,16 @@ def max_oldest(env):
 @both("one that asks and does not read the answers is closed",
       workers=(1,))
 def pongs(env):
-    start = len(env.server.log())
-    lazy = env.client(unix=True)
+    server = env.own_server()
+    lazy = env.client(unix=True, server=server)
     lazy.timeout = 2 * SLOW
     try:
         for _ in range(2000):
             lazy.send(PING * 5000)
     except (OSError, Failure):
         pass
-    env.server.wait_log("MaxPending of %d Exceeded with .*: closed" % MAX,
-                        start)
-    env.client().expect_nothing()
+    server.wait_log("MaxPending of %d Exceeded with .*: closed" % MAX)
+    env.client(server=server).expect_nothing()
 
 
 @both("one that takes nothing for write_deadline is closed",
@@ -446,7 +444,10 @@ def no_stall(env):
 @suite.scenario("a reload changes the policy for those that are slow",
                 workers=(1, 2), pairs=True, conf=OLDEST, reference=False)
 def reload(env):
-    server = env.own_server(dict(OLDEST, slow_consumer="close"))
+    policies = [dict(policy, max_payload=300000 + n) for n, policy in
+                enumerate((dict(OLDEST, slow_consumer="close"), OLDEST,
+                           NEWEST, dict(OLDEST, slow_consumer="close")))]
+    server = env.own_server(policies[0])
     subject = env.subj()
     lazy = env.client(unix=True, server=server)
     publisher = env.near(lazy, server=server)
@@ -459,18 +460,27 @@ def reload(env):
                                     payloads[at:at + 100]))
             publisher.expect_nothing()
 
+    def change(conf):
+        server.reload(conf)
+
+        def known():
+            made = server.connect_on(lazy.worker)
+            made.abandon()
+            return made.info["max_payload"] == conf["max_payload"]
+        wait_for(known, "the worker to know")
+
     send(0, 500)
-    server.reload(OLDEST)
+    change(policies[1])
     send(500, 3000)
     check(not lazy.hung_up(), "closed in spite of drop_oldest")
-    server.reload(NEWEST)
+    change(policies[2])
     send(3000, 6000)
     got = numbers_of(lazy.messages(), payloads)
     equal(got, sorted(set(got)), "order")
     check(got[-1] < 3100, "the newest were not dropped")
     check(2500 in got, "the oldest were not dropped")
     start = len(server.log())
-    server.reload(dict(OLDEST, slow_consumer="close"))
+    change(policies[3])
     send(0, 4000)
     server.wait_log("MaxPending of %d Exceeded with .*: closed" % MAX, start)
     lazy.until_eof()
