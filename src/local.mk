@@ -21,10 +21,13 @@ libnatsd_a_SOURCES = \
 	%D%/base/mem.h \
 	%D%/base/panic.c \
 	%D%/base/panic.h \
+	%D%/base/scan.h \
 	%D%/base/sha256.c \
 	%D%/base/sha256.h \
 	%D%/base/strnum.c \
 	%D%/base/strnum.h \
+	%D%/base/tcp.c \
+	%D%/base/tcp.h \
 	%D%/base/token.h \
 	%D%/shm/bell.c \
 	%D%/shm/bell.h \
@@ -118,6 +121,8 @@ libnatsd_a_SOURCES = \
 	%D%/worker/refuse.c \
 	%D%/worker/route.c \
 	%D%/worker/slow.c \
+	%D%/worker/stall.c \
+	%D%/worker/stall.h \
 	%D%/worker/subs.c \
 	%D%/worker/subs.h \
 	%D%/worker/trace.c \

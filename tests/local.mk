@@ -51,12 +51,14 @@ unit_tests = \
 	%D%/unit/test_quiesce \
 	%D%/unit/test_ring \
 	%D%/unit/test_sandbox \
+	%D%/unit/test_scan \
 	%D%/unit/test_score \
 	%D%/unit/test_sha256 \
 	%D%/unit/test_slots \
 	%D%/unit/test_strnum \
 	%D%/unit/test_subject \
 	%D%/unit/test_subs \
+	%D%/unit/test_tcp \
 	%D%/unit/test_trie \
 	%D%/unit/test_wheel \
 	%D%/unit/test_zone
@@ -163,7 +165,8 @@ process_tests = \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py \
-	%D%/wire/31_slow_policy.py
+	%D%/wire/31_slow_policy.py \
+	%D%/wire/35_network.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -261,7 +264,8 @@ EXTRA_DIST += \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py \
-	%D%/wire/31_slow_policy.py
+	%D%/wire/31_slow_policy.py \
+	%D%/wire/35_network.py
 
 # What the client tests have built or fetched, of which some is read-only, and
 # the fuzz targets for libFuzzer.

@@ -103,18 +103,33 @@ loop_mod(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	return 0;
 }
 
-void
-loop_del(struct loop *loop, struct loop_fd *lfd)
+static void
+drop_events(struct loop *loop, const struct loop_fd *lfd)
 {
-	int i, saved = errno;
+	int i;
 
-	if (lfd->fd != -1)
-		(void)epoll_ctl(loop->epfd, EPOLL_CTL_DEL, lfd->fd, NULL);
 	for (i = loop->next_event; i < loop->nevents; i++) {
 		if (loop->events[i].data.ptr == lfd)
 			loop->events[i].data.ptr = NULL;
 	}
+}
+
+void
+loop_del(struct loop *loop, struct loop_fd *lfd)
+{
+	int saved = errno;
+
+	if (lfd->fd != -1)
+		(void)epoll_ctl(loop->epfd, EPOLL_CTL_DEL, lfd->fd, NULL);
+	drop_events(loop, lfd);
 	errno = saved;
+}
+
+void
+loop_close(struct loop *loop, struct loop_fd *lfd)
+{
+	drop_events(loop, lfd);
+	fd_close(&lfd->fd);
 }
 
 /* ---- timers ---------------------------------------------------------- */

@@ -93,6 +93,13 @@ int loop_mod(struct loop *loop, struct loop_fd *lfd, uint32_t events);
  */
 void loop_del(struct loop *loop, struct loop_fd *lfd);
 
+/*
+ * The same, and closes it; fd becomes -1.  With the last copy of a descriptor
+ * the kernel forgets that it was watched, which saves a system call: not for
+ * one that another process or descriptor shares.
+ */
+void loop_close(struct loop *loop, struct loop_fd *lfd);
+
 /* Prepares a timer that is not set. */
 void loop_timer_init(struct loop_timer *timer, loop_timer_cb *cb);
 

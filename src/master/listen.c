@@ -18,6 +18,7 @@
 
 #include "base/fdutil.h"
 #include "base/log.h"
+#include "base/tcp.h"
 #include "conf/conf.h"
 
 #define SOCK_FLAGS (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
@@ -52,9 +53,27 @@ fail(struct opening *o, const char *where, const char *reason)
 static int
 fail_errno(struct opening *o, const char *where, int e)
 {
-	if (e == EACCES && o->cl->kind == CONF_LISTEN_TCP)
-		return fail(o, where, "Permission denied: ports below 1024 "
-		    "need root or CAP_NET_BIND_SERVICE");
+	static const struct {
+		int e;
+		const char *text;
+	} hints[] = {
+		{ EACCES, "ports below 1024 need root or "
+		    "CAP_NET_BIND_SERVICE" },
+		{ EADDRNOTAVAIL, "no interface of this host has it" },
+		{ EAFNOSUPPORT, "this host has no IPv6" },
+		{ EINVAL, "a link-local address needs the zone of an "
+		    "interface, as in [fe80::1%eth0]" },
+	};
+	char reason[160];
+	size_t i;
+
+	for (i = 0; i < sizeof hints / sizeof hints[0]; i++) {
+		if (hints[i].e != e || o->cl->kind != CONF_LISTEN_TCP)
+			continue;
+		snprintf(reason, sizeof reason, "%s: %s", strerror(e),
+		    hints[i].text);
+		return fail(o, where, reason);
+	}
 	return fail(o, where, strerror(e));
 }
 
@@ -66,9 +85,17 @@ set_option(int fd, int level, int name)
 	return setsockopt(fd, level, name, &on, sizeof on);
 }
 
+/* The kernel gives a peer up when natsd would; connections inherit it. */
+static void
+set_timeouts(int fd, const struct conf *conf)
+{
+	tcp_set_options(fd, conf->ping_interval_ms, conf->ping_max,
+	    conf->write_deadline_ms);
+}
+
 /* A bound and listening socket, or -1 with errno. */
 static int
-open_tcp(const struct sockaddr *sa, socklen_t salen, uint32_t backlog)
+open_tcp(const struct conf *conf, const struct sockaddr *sa, socklen_t salen)
 {
 	int fd;
 
@@ -76,10 +103,12 @@ open_tcp(const struct sockaddr *sa, socklen_t salen, uint32_t backlog)
 		return -1;
 	if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) == -1)
 		goto fail;
+	set_timeouts(fd, conf);
 	if (sa->sa_family == AF_INET6 &&
 	    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == -1)
 		goto fail;
-	if (bind(fd, sa, salen) == -1 || listen(fd, (int)backlog) == -1)
+	if (bind(fd, sa, salen) == -1 ||
+	    listen(fd, (int)conf->listen_backlog) == -1)
 		goto fail;
 	return fd;
 fail:
@@ -116,14 +145,13 @@ open_address(struct opening *o, const struct addrinfo *ai)
 	memcpy(&ss, ai->ai_addr, ai->ai_addrlen);
 	if (port == 0 && o->picked_port != 0) {
 		set_port(&ss, o->picked_port);
-		fd = open_tcp((struct sockaddr *)&ss, ai->ai_addrlen,
-		    o->conf->listen_backlog);
+		fd = open_tcp(o->conf, (struct sockaddr *)&ss,
+		    ai->ai_addrlen);
 		if (fd != -1 || errno != EADDRINUSE)
 			return fd;
 	}
 	set_port(&ss, port);
-	return open_tcp((struct sockaddr *)&ss, ai->ai_addrlen,
-	    o->conf->listen_backlog);
+	return open_tcp(o->conf, (struct sockaddr *)&ss, ai->ai_addrlen);
 }
 
 /* Enters the socket into the set; 0, or -1 if its address is unknown. */
@@ -221,6 +249,16 @@ listen_tcp(struct opening *o)
 	return status;
 }
 
+/* Whether the file of a Unix socket is still the one that we have made. */
+static bool
+is_ours(const struct listener *l)
+{
+	struct stat st;
+
+	return lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
+	    st.st_ino == l->ino;
+}
+
 /*
  * Clears the way for a Unix socket: 0 if there is nothing or was nothing but
  * a socket that nobody listens on, else -1 with errno.
@@ -262,36 +300,48 @@ bind_unix(int fd, const struct sockaddr_un *sun, uint32_t backlog)
 	return status == -1 ? -1 : listen(fd, (int)backlog);
 }
 
+/* Makes the file at l->path and listens there: 0, or -1 with a reason. */
+static int
+open_unix(struct listener *l, uint32_t backlog, const char **reason)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct stat st;
+
+	l->fd = -1;
+	strcpy(sun.sun_path, l->path);
+	if (remove_stale(&sun) == -1) {
+		*reason = errno == EEXIST ? "File exists and is not a socket" :
+					    strerror(errno);
+		return -1;
+	}
+	if ((l->fd = socket(AF_UNIX, SOCK_FLAGS, 0)) == -1 ||
+	    bind_unix(l->fd, &sun, backlog) == -1 ||
+	    lstat(sun.sun_path, &st) == -1) {
+		*reason = strerror(errno);
+		fd_close(&l->fd);
+		return -1;
+	}
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	return 0;
+}
+
 static int
 listen_unix(struct opening *o)
 {
 	struct listener *l = &o->set->l[o->set->n];
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	struct stat st;
+	const char *reason;
 
 	memset(l, 0, sizeof *l);
-	l->fd = -1;
 	snprintf(l->text, sizeof l->text, "unix:%s", o->cl->path);
 	if (o->set->n == HERITAGE_LISTEN_MAX)
 		return fail(o, l->text, "too many listeners");
-	if (strlen(o->cl->path) >= sizeof sun.sun_path)
+	if (strlen(o->cl->path) >= sizeof l->path)
 		return fail_errno(o, l->text, ENAMETOOLONG);
-	strcpy(sun.sun_path, o->cl->path);
-	if (remove_stale(&sun) == -1)
-		return fail(o, l->text, errno == EEXIST ?
-			"File exists and is not a socket" :
-			strerror(errno));
-	if ((l->fd = socket(AF_UNIX, SOCK_FLAGS, 0)) == -1 ||
-	    bind_unix(l->fd, &sun, o->conf->listen_backlog) == -1 ||
-	    lstat(sun.sun_path, &st) == -1) {
-		fail_errno(o, l->text, errno);
-		fd_close(&l->fd);
-		return -1;
-	}
+	strcpy(l->path, o->cl->path);
 	l->unix_socket = true;
-	strcpy(l->path, sun.sun_path);
-	l->dev = st.st_dev;
-	l->ino = st.st_ino;
+	if (open_unix(l, o->conf->listen_backlog, &reason) == -1)
+		return fail(o, l->text, reason);
 	o->set->n++;
 	return 0;
 }
@@ -334,18 +384,46 @@ listen_open(struct listen_set *set, const struct conf *conf, char *err,
 	return status;
 }
 
+bool
+listen_renew(struct listener *l, const struct conf *conf)
+{
+	struct listener next = *l;
+	const char *reason;
+
+	if (!l->unix_socket || is_ours(l))
+		return false;
+	if (open_unix(&next, conf->listen_backlog, &reason) == -1) {
+		log_err("%s: the socket's file is gone and cannot be made "
+		    "again: %s", l->text, reason);
+		return false;
+	}
+	log_notice("Listening for client connections on %s again: the "
+	    "socket's file was gone", l->text);
+	fd_close(&l->fd);
+	*l = next;
+	return true;
+}
+
 static void
 remove_file(const struct listener *l)
 {
-	struct stat st;
-
-	if (lstat(l->path, &st) == -1 || st.st_dev != l->dev ||
-	    st.st_ino != l->ino)
+	if (!is_ours(l))
 		return;
 	/* A stale one does no harm: the next start replaces it. */
 	if (unlink(l->path) == -1)
 		log_debug("cannot remove \"%s\": %s", l->path,
 		    strerror(errno));
+}
+
+void
+listen_reload(const struct listen_set *set, const struct conf *conf)
+{
+	uint32_t i;
+
+	for (i = 0; i < set->n; i++) {
+		if (!set->l[i].unix_socket)
+			set_timeouts(set->l[i].fd, conf);
+	}
 }
 
 void

@@ -44,6 +44,17 @@ struct listen_set {
 int listen_open(struct listen_set *set, const struct conf *conf, char *err,
     size_t errlen);
 
+/* Options of the sockets that follow the configuration, after a reload. */
+void listen_reload(const struct listen_set *set, const struct conf *conf);
+
+/*
+ * Whether the file of a Unix socket was gone, or another one that nobody
+ * listens at is in its place, and there is a new socket and file now: l->fd is
+ * another one, which is to be handed to the workers.  What cannot be made again
+ * is logged.
+ */
+bool listen_renew(struct listener *l, const struct conf *conf);
+
 /* Takes no more connections, for every process that has the sockets: who is
  * cut by one worker and comes back at once is refused, and not taken by another
  * that is about to leave. */

@@ -46,7 +46,7 @@ append_json(struct buf *buf, const char *s)
 static int
 append_url(struct buf *buf, const struct listener *l)
 {
-	const char *host = connect_host(l->host);
+	const char *host = connect_host(l->host), *zone = strchr(host, '%');
 
 	if (l->unix_socket) {
 		if (buf_append(buf, "\"unix://", 8) == -1 ||
@@ -54,6 +54,9 @@ append_url(struct buf *buf, const struct listener *l)
 			return -1;
 		return buf_append(buf, "\"", 1);
 	}
+	if (zone != NULL) /* RFC 6874: a URL has %25 for its % */
+		return buf_appendf(buf, "\"nats://[%.*s%%25%s]:%d\"",
+		    (int)(zone - host), host, zone + 1, l->port);
 	return buf_appendf(buf, strchr(host, ':') != NULL ?
 		"\"nats://[%s]:%d\"" : "\"nats://%s:%d\"", host, l->port);
 }

@@ -194,6 +194,28 @@ reload_timer(struct loop *loop, struct loop_timer *timer)
 		finish(m);
 }
 
+/* A socket whose file somebody has removed, to everybody who has the old one:
+ * who is only starting reads it when it has started. */
+static void
+renew_listener(struct master *m, uint32_t n)
+{
+	struct child *c;
+	uint32_t i;
+
+	if (!listen_renew(&m->listeners.l[n], &m->conf))
+		return;
+	for (i = 0; i < m->zones.geo.nslots; i++) {
+		c = &m->child[i];
+		if (c->state == CHILD_NONE || c->killed ||
+		    chan_send(c->chan.fd, CHAN_LISTEN, n, NULL, 0,
+			m->listeners.l[n].fd) == 0)
+			continue;
+		log_errno("cannot send a socket to worker %u, killing it",
+		    c->slot);
+		child_kill(c);
+	}
+}
+
 /* To everybody who serves; who is only starting gets it when ready. */
 static void
 distribute(struct master *m)
@@ -219,6 +241,7 @@ commit(struct master *m, struct conf *next, int snapshot)
 	m->snapshot_fd = snapshot;
 	apply_ports(m, next);
 	m->conf = *next;
+	listen_reload(&m->listeners, next);
 	m->conf_version++;
 	/* Release: nothing but a number that says "there is a newer one". */
 	atomic_store_explicit(&m->zones.slots->conf_version, m->conf_version,
@@ -230,6 +253,7 @@ commit(struct master *m, struct conf *next, int snapshot)
 static void
 reload_file(struct master *m, struct conf *next, struct conf *kept)
 {
+	uint32_t i;
 	int snapshot;
 
 	if (conf_load(m->conf.file, &m->opt->over, report, NULL, next) == -1)
@@ -248,6 +272,9 @@ reload_file(struct master *m, struct conf *next, struct conf *kept)
 	}
 	conf_diff(&m->conf, next, log_change, next);
 	commit(m, kept, snapshot);
+	/* Before the configuration: what acknowledges that listens there. */
+	for (i = 0; i < m->listeners.n; i++)
+		renew_listener(m, i);
 	distribute(m);
 }
 

@@ -27,6 +27,8 @@
 /* More lines than max_connections: those that were refused keep one until
  * they have read why. */
 #define LINES_LEAVING 256
+/* A short message grows to about twice its size on its way out of a ring. */
+#define RING_OF_PENDING 8
 /* Connection lines where max_connections is unlimited: untouched lines cost
  * address space alone. */
 #define LINES_UNLIMITED (UINT32_C(1) << 20)
@@ -79,6 +81,11 @@ set_geometry(struct zones *z, const struct conf *conf, uint32_t nworkers,
 		    nworkers, need);
 		return -1;
 	}
+	/* What lies in a ring is on its way to a reader before he can hold
+	 * back anybody: not more than he may have pending. */
+	while (g->ring_bytes > RING_MIN &&
+	    g->ring_bytes > conf->max_pending / RING_OF_PENDING)
+		g->ring_bytes /= 2;
 	if (getrandom(&g->hash_seed, sizeof g->hash_seed, 0) !=
 	    sizeof g->hash_seed) {
 		snprintf(err, errlen, "no random numbers: %s",

@@ -21,7 +21,8 @@ enum chan_type {
 	/* master to child */
 	CHAN_GO = 16, /* the live bit is set: accept */
 	CHAN_CONF = 17, /* arg: version; fd: snapshot */
-	CHAN_STOP = 18 /* flush, close clients, leave with status 0 */
+	CHAN_STOP = 18, /* flush, close clients, leave with status 0 */
+	CHAN_LISTEN = 19 /* arg: number of a listener; fd: its new socket */
 };
 
 struct chan_msg {

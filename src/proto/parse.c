@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/scan.h"
 #include "base/strnum.h"
 #include "proto/parse.h"
 
@@ -78,15 +79,25 @@ slice_number(struct slice s, uint32_t *out)
 	return num_parse_u32_9(s.p, s.len, out) == 0;
 }
 
-/* Field by field: for a whole the compiler takes a slow string instruction. */
+/* Field by field: for a whole the compiler takes a slow string instruction, or
+ * makes one empty slice and loads it again before it is there. */
+static inline void
+op_clear_rest(struct parse_op *op)
+{
+	op->queue.p = op->sid.p = op->arg.p = NULL;
+	op->queue.len = op->sid.len = op->arg.len = 0;
+	op->hdr_size = op->max = 0;
+	op->max_given = false;
+}
+
 static inline void
 op_clear(struct parse_op *op)
 {
-	const struct slice none = { NULL, 0 };
-
-	op->subject = op->reply = op->queue = op->sid = op->arg = none;
-	op->hdr_size = op->size = op->max = 0;
-	op->max_given = false;
+	op_clear_rest(op);
+	op->subject.p = op->reply.p = NULL;
+	op->subject.len = op->reply.len = 0;
+	op->size = 0;
+	op->usual = false;
 }
 
 static enum perr
@@ -342,6 +353,13 @@ digits(const uint8_t *p, const uint8_t *end, uint32_t *out)
 	return true;
 }
 
+/* Written as num_format_u32() writes it? */
+static inline bool
+digits_usual(const uint8_t *p, const uint8_t *end)
+{
+	return *p != '0' || end - p == 1;
+}
+
 /* The end of a token that is not empty and not cut; else NULL. */
 static inline const uint8_t *
 usual_token(const uint8_t *p, const uint8_t *end)
@@ -362,6 +380,7 @@ parse_usual(const uint8_t *p, const uint8_t *arg, const uint8_t *end,
 {
 	const uint8_t *subject_end, *reply, *reply_end, *num, *stop;
 	uint32_t hdr_size = 0, size;
+	bool usual = true;
 
 	/* Arguments, CR and LF of the longest line allowed. */
 	if ((size_t)(end - arg) > limit + 2)
@@ -388,6 +407,7 @@ parse_usual(const uint8_t *p, const uint8_t *arg, const uint8_t *end,
 		}
 		if (!digits(num, stop, &hdr_size))
 			return false;
+		usual = digits_usual(num, stop);
 		num = stop + 1;
 		stop = next;
 	} else if (*stop == ' ') {
@@ -399,12 +419,14 @@ parse_usual(const uint8_t *p, const uint8_t *arg, const uint8_t *end,
 	if (!digits(num, stop, &size) || hdr_size > size ||
 	    (size_t)(stop - arg) > limit)
 		return false;
+	usual = usual && digits_usual(num, stop) && *stop == '\r';
 	if (*stop == '\r' && ++stop == end)
 		return false;
 	if (*stop != '\n')
 		return false;
 	op_clear(op);
 	op->verb = hpub ? VERB_HPUB : VERB_PUB;
+	op->usual = usual;
 	op->line_len = (uint32_t)(stop + 1 - p);
 	op->subject = slice_of(arg, subject_end);
 	op->reply = slice_of(reply, reply_end);
@@ -413,11 +435,65 @@ parse_usual(const uint8_t *p, const uint8_t *arg, const uint8_t *end,
 	return true;
 }
 
-enum parse_status
-parse_line(const uint8_t *p, size_t len, uint32_t max_control_line,
+/* Drops the lowest bit. */
+static inline uint64_t
+drop_bit(uint64_t bits)
+{
+	return bits & (bits - 1);
+}
+
+/*
+ * A PUB as above, of whose arguments n bytes may be read, 32 at least, and
+ * whose line ends within 64: where the tokens end is known before the first is
+ * looked at.
+ */
+static inline __attribute__((always_inline)) bool
+parse_short(const uint8_t *p, const uint8_t *arg, size_t n, size_t limit,
+    struct parse_op *op)
+{
+	const uint8_t *subject_end, *stop, *num;
+	uint64_t ends, second, third;
+	uint32_t size;
+
+	/* Of the first three, two are the line end, or one and a reply's; else
+	 * see parse_usual(). */
+	ends = scan_blank(arg);
+	third = drop_bit(drop_bit(ends));
+	if (third == 0) {
+		if (n <= 2 * SCAN_BYTES)
+			return false;
+		ends |= (uint64_t)scan_blank(arg + SCAN_BYTES) << SCAN_BYTES;
+		if ((third = drop_bit(drop_bit(ends))) == 0)
+			return false;
+	}
+	second = drop_bit(ends);
+	subject_end = arg + __builtin_ctzll(ends);
+	stop = arg + __builtin_ctzll(second);
+	num = subject_end + 1;
+	if (*stop == ' ') {
+		num = stop + 1;
+		stop = arg + __builtin_ctzll(third);
+	}
+	if (subject_end == arg || *subject_end != ' ' ||
+	    num == subject_end + 2 || stop == num ||
+	    !digits(num, stop, &size) || (size_t)(stop - arg) > limit ||
+	    stop[0] != '\r' || stop[1] != '\n')
+		return false;
+	op->verb = VERB_PUB;
+	op->line_len = (uint32_t)(stop + 2 - p);
+	op->subject = slice_of(arg, subject_end);
+	op->reply = slice_of(subject_end + 1, num > subject_end + 1 ?
+	    num - 1 : num);
+	op_clear_rest(op);
+	op->size = size;
+	op->usual = digits_usual(num, stop);
+	return true;
+}
+
+static __attribute__((noinline)) enum parse_status
+parse_long(const uint8_t *p, size_t len, uint32_t max_control_line,
     struct parse_op *op, enum perr *err)
 {
-	/* One comparison of a word each. */
 	if (len > 5) {
 		if (memcmp(p, "PUB ", 4) == 0) {
 			if (parse_usual(p, p + 4, p + len, max_control_line,
@@ -430,4 +506,15 @@ parse_line(const uint8_t *p, size_t len, uint32_t max_control_line,
 		}
 	}
 	return parse_any(p, len, max_control_line, op, err);
+}
+
+enum parse_status
+parse_line(const uint8_t *p, size_t len, uint32_t max_control_line,
+    struct parse_op *op, enum perr *err)
+{
+	/* One comparison of a word. */
+	if (len > 4 + SCAN_BYTES && memcmp(p, "PUB ", 4) == 0 &&
+	    parse_short(p, p + 4, len - 4, max_control_line, op))
+		return PARSE_OP;
+	return parse_long(p, len, max_control_line, op, err);
 }

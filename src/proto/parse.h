@@ -34,6 +34,8 @@ struct parse_op {
 	struct slice arg; /* CONNECT, INFO: the JSON; ERR: the text */
 	uint32_t hdr_size; /* HPUB, else 0 */
 	uint32_t size; /* PUB HPUB: all payload bytes, headers included */
+	bool usual; /* PUB HPUB: single blanks, no digit too many, CR LF: what
+		     * follows the subject stands in a MSG in the same way */
 	bool max_given; /* UNSUB had a second argument */
 	uint32_t max; /* UNSUB; 0 = none, zero or unparsable: remove now */
 };

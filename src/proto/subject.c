@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/scan.h"
 #include "proto/subject.h"
 
 struct prefix {
@@ -53,6 +54,32 @@ is_lone(const uint8_t *p, const uint8_t *stop, uint8_t c)
 	return stop - p == 1 && *p == c;
 }
 
+static inline void
+token_set(struct token *tok, const uint8_t *p, const uint8_t *stop,
+    uint64_t seed)
+{
+	tok->p = p;
+	tok->len = (uint32_t)(stop - p);
+	tok->hash = (uint32_t)hash_bytes(p, tok->len, seed);
+}
+
+/* The usual subject, of SCAN_IN_LEAST to SCAN_BYTES - 1 bytes. */
+static uint32_t
+split_short(const uint8_t *p, uint32_t len, uint64_t seed, struct token *tok,
+    uint32_t max)
+{
+	uint32_t ends = scan_equal_in(p, len, '.') | 1u << len, at = 0, n = 0;
+	uint32_t stop;
+
+	for (; ends != 0; ends &= ends - 1, at = stop + 1) {
+		stop = (uint32_t)__builtin_ctz(ends);
+		if (stop == at || n == max)
+			return 0;
+		token_set(&tok[n++], p + at, p + stop, seed);
+	}
+	return n;
+}
+
 uint32_t
 subject_split(const uint8_t *p, size_t len, uint64_t seed, struct token *tok,
     uint32_t max)
@@ -60,14 +87,13 @@ subject_split(const uint8_t *p, size_t len, uint64_t seed, struct token *tok,
 	const uint8_t *end = p + len, *stop;
 	uint32_t n = 0;
 
+	if (len >= SCAN_IN_LEAST && len < SCAN_BYTES)
+		return split_short(p, (uint32_t)len, seed, tok, max);
 	for (;; p = stop + 1) {
 		stop = token_end(p, end);
 		if (stop == p || n == max)
 			return 0;
-		tok[n].p = p;
-		tok[n].len = (uint32_t)(stop - p);
-		tok[n].hash = (uint32_t)hash_bytes(p, tok[n].len, seed);
-		n++;
+		token_set(&tok[n++], p, stop, seed);
 		if (stop == end)
 			return n;
 	}
@@ -164,8 +190,6 @@ static bool
 is_reserved(const struct prefix *prefix, size_t n, const uint8_t *p,
     size_t len)
 {
-	if (len == 0 || (p[0] != '_' && p[0] != '$'))
-		return false;
 	for (; n > 0; n--, prefix++)
 		if (len >= prefix->len + prefix->longer &&
 		    memcmp(p, prefix->text, prefix->len) == 0)
@@ -174,14 +198,14 @@ is_reserved(const struct prefix *prefix, size_t n, const uint8_t *p,
 }
 
 bool
-subject_reserved_publish(const uint8_t *p, size_t len)
+subject_reserved_publish_slow(const uint8_t *p, size_t len)
 {
 	return is_reserved(reserved_publish,
 	    sizeof reserved_publish / sizeof reserved_publish[0], p, len);
 }
 
 bool
-subject_reserved_reply(const uint8_t *p, size_t len)
+subject_reserved_reply_slow(const uint8_t *p, size_t len)
 {
 	return is_reserved(reserved_reply,
 	    sizeof reserved_reply / sizeof reserved_reply[0], p, len);

@@ -26,8 +26,20 @@ uint32_t subject_tokens(const uint8_t *p, size_t len);
  * what is not worth an index. */
 bool subject_match(const uint8_t *pat, size_t patlen, const uint8_t *sub,
     size_t sublen);
-/* Reserved for clients. */
-bool subject_reserved_publish(const uint8_t *p, size_t len);
-bool subject_reserved_reply(const uint8_t *p, size_t len);
+/* Reserved for clients.  Few begin so that a closer look is needed. */
+bool subject_reserved_publish_slow(const uint8_t *p, size_t len);
+bool subject_reserved_reply_slow(const uint8_t *p, size_t len);
+static inline bool
+subject_reserved_publish(const uint8_t *p, size_t len)
+{
+	return len > 0 && (p[0] == '_' || p[0] == '$') &&
+	    subject_reserved_publish_slow(p, len);
+}
+static inline bool
+subject_reserved_reply(const uint8_t *p, size_t len)
+{
+	return len > 0 && (p[0] == '_' || p[0] == '$') &&
+	    subject_reserved_reply_slow(p, len);
+}
 
 #endif

@@ -206,6 +206,15 @@ ring_tx_room(struct ring_tx *tx)
 	return (uint32_t)room_now(tx);
 }
 
+bool
+ring_tx_passed(struct ring_tx *tx, uint32_t mark)
+{
+	if ((int32_t)((uint32_t)(tx->consumed / 8) - mark) >= 0)
+		return true;
+	return !load_consumed(tx) ||
+	    (int32_t)((uint32_t)(tx->consumed / 8) - mark) >= 0;
+}
+
 void
 ring_tx_want(struct ring_tx *tx)
 {

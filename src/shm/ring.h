@@ -161,6 +161,16 @@ ring_tx_fits(struct ring_tx *tx, uint32_t len)
 	return ring_tx_look(tx, bytes);
 }
 
+/* Where the ring stands, for ring_tx_passed() within the next 16 GiB. */
+static inline uint32_t
+ring_tx_mark(const struct ring_tx *tx)
+{
+	return (uint32_t)(tx->head / 8);
+}
+
+/* Has the consumer taken all that stood before that mark? */
+bool ring_tx_passed(struct ring_tx *tx, uint32_t mark);
+
 /* Longest record that fits now, 0 if none does. */
 uint32_t ring_tx_room(struct ring_tx *tx);
 

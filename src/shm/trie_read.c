@@ -249,7 +249,7 @@ bad:
 }
 
 /* The table in use, or none; false if the word makes no sense. */
-static bool
+static inline ALWAYS_INLINE bool
 look_open(const struct trie_reader *r, struct trie_look *l)
 {
 	const struct trie_root_shm *root = (const void *)r->first;
@@ -259,9 +259,12 @@ look_open(const struct trie_reader *r, struct trie_look *l)
 	uint64_t off = (word & UINT32_MAX) * ZONE_PAGE;
 	uint64_t len = (word >> 32) * ZONE_PAGE;
 
-	*l = (struct trie_look){ .cells = r->first, .ncells = r->cells,
-	    .colour = r->colour,
-	    .budget = (int64_t)(r->cells * 2 + 65536) };
+	l->cells = r->first;
+	l->ncells = r->cells;
+	l->colour = r->colour;
+	l->budget = (int64_t)(r->cells * 2 + 65536);
+	l->edges = NULL;
+	l->nedges = 0;
 	if (word == 0)
 		return true;
 	if (off < r->tables || off > r->size || len > r->size - off ||
@@ -455,10 +458,14 @@ trie_match_from(const struct trie_reader *r, cellno root,
     const struct token *tok, uint32_t n, const struct trie_match_ops *ops,
     void *ctx)
 {
-	struct walk w = { .tok = tok, .n = n, .ops = ops, .ctx = ctx };
+	struct walk w;
 
 	if (root == 0)
 		return 0;
+	w.tok = tok;
+	w.n = n;
+	w.ops = ops;
+	w.ctx = ctx;
 	if (!look_open(r, &w.look))
 		return -1;
 	return walk(&w, (struct pending){ root, 0 }) ? 0 : -1;

@@ -12,10 +12,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,27 +133,14 @@ info_line(const struct worker *w, const char *ip, uint32_t num, char *line,
 static void
 send_info(struct worker *w, struct client *c)
 {
-	char line[2048], ip[INET6_ADDRSTRLEN] = "";
-	const struct in6_addr *a = (const void *)c->score->addr;
+	char line[2048], ip[CLIENT_ADDRESS_MAX];
 	size_t n;
 
-	if (!c->unix_peer && IN6_IS_ADDR_V4MAPPED(a))
-		(void)inet_ntop(AF_INET, c->score->addr + 12, ip, sizeof ip);
-	else if (!c->unix_peer)
-		(void)inet_ntop(AF_INET6, c->score->addr, ip, sizeof ip);
+	client_address(c, ip);
 	n = info_line(w, ip, c->num, line, sizeof line);
 	if (log_trace_on())
 		trace_out(w, c, (const uint8_t *)line, n > 3 ? n - 3 : n);
 	client_write(w, c, line, n);
-}
-
-static void
-no_delay(int fd)
-{
-	int on = 1;
-
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
 /* Count oneself, full fence, sum, step back if over: never exceeded, at worst
@@ -204,8 +187,6 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 		turn_away(w, fd);
 		return;
 	}
-	if (!unix_socket)
-		no_delay(fd);
 	if ((c = client_new(w, fd, addr, unix_socket, line)) == NULL) {
 		accept_line_free(w, line);
 		return;
@@ -340,6 +321,37 @@ listener_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 		w->accept_next_ms = PAUSE_FIRST_MS;
 		welcome(w, fd, &addr, l->unix_socket);
 	}
+}
+
+static void
+unwatch(struct worker *w, struct worker_listener *l)
+{
+	if (l->watched)
+		loop_del(&w->loop, &l->lfd);
+	l->watched = false;
+}
+
+void
+accept_replace(struct worker *w, uint64_t i, int fd)
+{
+	struct sockaddr_storage addr;
+	struct worker_listener *l;
+	uint32_t left = w->conf.listen_backlog;
+	int old, c;
+
+	if (i >= w->nlisten) { /* accept_stop() was first */
+		(void)close(fd);
+		return;
+	}
+	l = &w->listener[i];
+	unwatch(w, l);
+	old = l->lfd.fd;
+	l->lfd.fd = fd; /* accept_balance() puts it into the set */
+	memset(&addr, 0, sizeof addr);
+	while (w->state == WORKER_SERVING && left-- > 0 &&
+	    (c = accept4(old, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1)
+		welcome(w, c, &addr, l->unix_socket);
+	(void)close(old);
 }
 
 int

@@ -17,6 +17,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/panic.h"
+#include "base/tcp.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
@@ -125,23 +127,57 @@ client_find(struct worker *w, uint32_t line, uint32_t num)
 	return c;
 }
 
+/* A link-local address is one of a link, which the scoreboard has no room for:
+ * the socket knows it. */
+static void
+add_zone(const struct client *c, char *out, size_t len)
+{
+	struct sockaddr_in6 sin6;
+	socklen_t salen = sizeof sin6;
+	char name[IF_NAMESIZE];
+	size_t n = strlen(out);
+
+	if (getpeername(c->lfd.fd, (struct sockaddr *)&sin6, &salen) != 0 ||
+	    sin6.sin6_family != AF_INET6 || sin6.sin6_scope_id == 0)
+		return;
+	if (if_indextoname(sin6.sin6_scope_id, name) != NULL)
+		(void)snprintf(out + n, len - n, "%%%s", name);
+	else
+		(void)snprintf(out + n, len - n, "%%%u",
+		    (unsigned)sin6.sin6_scope_id);
+}
+
+void
+client_address(const struct client *c, char out[CLIENT_ADDRESS_MAX])
+{
+	const struct in6_addr *a = (const void *)c->score->addr;
+
+	out[0] = '\0';
+	if (c->unix_peer)
+		return;
+	if (IN6_IS_ADDR_V4MAPPED(a))
+		(void)inet_ntop(AF_INET, c->score->addr + 12, out,
+		    CLIENT_ADDRESS_MAX);
+	else
+		(void)inet_ntop(AF_INET6, a, out, CLIENT_ADDRESS_MAX);
+	if (IN6_IS_ADDR_LINKLOCAL(a))
+		add_zone(c, out, CLIENT_ADDRESS_MAX);
+}
+
 const char *
 client_name(const struct worker *w, const struct client *c)
 {
 	static char text[512];
-	char addr[INET6_ADDRSTRLEN] = "unix";
+	char addr[CLIENT_ADDRESS_MAX];
 	int port = (int)atomic_load_explicit(&c->score->port,
 	    memory_order_relaxed);
 	size_t n;
 
-	if (!c->unix_peer && IN6_IS_ADDR_V4MAPPED(
-	    (const struct in6_addr *)(const void *)c->score->addr))
-		(void)inet_ntop(AF_INET, c->score->addr + 12, addr,
-		    sizeof addr);
-	else if (!c->unix_peer)
-		(void)inet_ntop(AF_INET6, c->score->addr, addr, sizeof addr);
-	n = (size_t)snprintf(text, sizeof text, "%s:%d - cid:%llu", addr,
-	    port, (unsigned long long)worker_cid(w, c->num));
+	client_address(c, addr);
+	n = (size_t)snprintf(text, sizeof text, strchr(addr, ':') != NULL ?
+	    "[%s]:%d - cid:%llu" : "%s:%d - cid:%llu",
+	    addr[0] != '\0' ? addr : "unix", port,
+	    (unsigned long long)worker_cid(w, c->num));
 	if (c->connected && c->score->lang[0] != '\0')
 		(void)snprintf(text + n, sizeof text - n,
 		    " - \"v%s:%s:%s\"", c->score->version, c->score->lang,
@@ -216,7 +252,8 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 		goto fail;
 	c->who.ops = &client_subscriber_ops;
 	c->lfd.fd = fd;
-	c->lfd.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+	c->lfd.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP |
+	    EPOLLET;
 	c->lfd.cb = client_event;
 	loop_timer_init(&c->timer, client_timer);
 	if (loop_add(&w->loop, &c->lfd) != 0)
@@ -296,6 +333,15 @@ client_close(struct worker *w, struct client *c, const char *reason)
 	client_list_add(w, c, LIST_DOOMED);
 }
 
+void
+client_fail(struct worker *w, struct client *c, const char *reason)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof text, "%s: %s", reason, strerror(errno));
+	client_close(w, c, text);
+}
+
 /* The last is queued: take nothing more, let it read that for so long, then
  * close. */
 static void
@@ -366,9 +412,11 @@ take_apart(struct worker *w, struct client *c)
 	/* What is queued leaves if the socket takes it at once. */
 	client_flush(w, c);
 	out_clear(&w->pool, &c->out);
+	if (!c->unix_peer)
+		tcp_set_patience(c->lfd.fd, w->conf.write_deadline_ms >
+		    LINGER_MS ? w->conf.write_deadline_ms : LINGER_MS);
 	loop_timer_cancel(&w->loop, &c->timer);
-	loop_del(&w->loop, &c->lfd);
-	fd_close(&c->lfd.fd);
+	loop_close(&w->loop, &c->lfd);
 	if (c->bigmsg != NULL)
 		big_client_gone(c->bigmsg);
 	for (l = 0; l < LISTS; l++)
@@ -484,50 +532,6 @@ client_timer(struct loop *loop, struct loop_timer *t)
 		    (unsigned long long)w->conf.auth_timeout_ms);
 	} else
 		ping_due(w, c);
-}
-
-void
-client_stall(struct worker *w, struct client *c, uint32_t ms)
-{
-	if (c->state != CLIENT_OPEN)
-		return;
-	if (c->stall_until_ms < w->now_ms)
-		c->stall_until_ms = w->now_ms;
-	c->stall_until_ms += ms;
-	if (!client_listed(c, LIST_STALLED))
-		score_add(&w->score->stalled_clients, 1);
-	client_list_del(w, c, LIST_READY);
-	client_list_add(w, c, LIST_STALLED);
-}
-
-int
-client_stall_timeout(const struct worker *w)
-{
-	const struct client *c;
-	uint64_t first = UINT64_MAX, now = clock_mono_ms();
-
-	for (c = client_first(w, LIST_STALLED); c != NULL;
-	    c = client_next(w, c, LIST_STALLED))
-		if (c->stall_until_ms < first)
-			first = c->stall_until_ms;
-	if (first == UINT64_MAX)
-		return -1;
-	return first <= now ? 0 : (int)(first - now);
-}
-
-static void
-unstall(struct worker *w)
-{
-	struct client *c, *next;
-
-	for (c = client_first(w, LIST_STALLED); c != NULL; c = next) {
-		next = client_next(w, c, LIST_STALLED);
-		if (c->stall_until_ms > w->now_ms)
-			continue;
-		client_list_del(w, c, LIST_STALLED);
-		if (c->readable && c->wait == WAIT_NONE)
-			client_list_add(w, c, LIST_READY);
-	}
 }
 
 /* The reservation that has been longest without a byte makes room. */
@@ -699,10 +703,12 @@ client_resume_waiting(struct worker *w)
 	uint32_t round = ++w->round;
 	struct client *c;
 
-	unstall(w);
+	stall_release(w);
 	w->parked = 0;
 	while ((c = next_of_round(w, LIST_WAIT, round)) != NULL) {
-		if (client_released(w, c))
+		if (stall_holds(c))
+			client_list_add(w, c, LIST_WAIT);
+		else if (client_released(w, c))
 			client_resume(w, c);
 		else {
 			client_list_add(w, c, LIST_WAIT);
@@ -721,6 +727,8 @@ client_may_resume(struct worker *w)
 	w->parked = 0;
 	for (c = client_first(w, LIST_WAIT); c != NULL;
 	    c = client_next(w, c, LIST_WAIT)) {
+		if (stall_holds(c))
+			continue;
 		if (client_released(w, c))
 			break;
 		if (c->wait == WAIT_RING)
@@ -888,7 +896,7 @@ input_end(struct worker *w, struct client *c, ssize_t n)
 	c->readable = false;
 	c->ended = n == 0;
 	if (n == -1)
-		client_close(w, c, "Read Error");
+		client_fail(w, c, "Read Error");
 	else if (c->out.bytes == 0)
 		client_close(w, c, "Client Closed");
 	else if (c->state == CLIENT_OPEN)
@@ -916,7 +924,7 @@ read_big(struct worker *w, struct client *c, size_t most)
 		input_end(w, c, n);
 		return;
 	}
-	c->readable = (size_t)n == asked || c->eof;
+	c->readable = (size_t)n == asked || c->to_end;
 	c->wait_since_ms = w->now_ms;
 	peer_look(w);
 	if ((size_t)n < rest) {
@@ -952,8 +960,8 @@ discard(struct worker *w, struct client *c)
 void
 client_read(struct worker *w, struct client *c)
 {
-	size_t most = worker_memory(w) == MEMORY_OK ? WORKER_READ :
-	    WORKER_READ_TIGHT;
+	size_t most = stall_read_max(w, c, worker_memory(w) == MEMORY_OK ?
+	    WORKER_READ : WORKER_READ_TIGHT);
 	uint8_t *in = worker_in(w);
 	size_t carry = c->in_len;
 	ssize_t n;
@@ -973,7 +981,7 @@ client_read(struct worker *w, struct client *c)
 		input_end(w, c, n);
 		return;
 	}
-	c->readable = (size_t)n == most || c->eof;
+	c->readable = (size_t)n == most || c->to_end;
 	peer_look(w);
 	if (carry > 0)
 		memcpy(in - carry, c->in, carry);
@@ -991,6 +999,7 @@ client_read_ready(struct worker *w)
 		    client_listed(c, LIST_STALLED))
 			continue;
 		client_read(w, c);
+		stall_after_read(w, c);
 		if (c->readable && c->state != CLIENT_DOOMED &&
 		    c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
 			client_list_add(w, c, LIST_READY);
@@ -1042,11 +1051,14 @@ client_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 		if (c->out.bytes > 0)
 			client_list_add(w, c, LIST_FLUSH);
 	}
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-		/* A short read usually tells that there is no more for now,
-		 * but not that the end is behind it. */
+	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 			c->eof = true;
+		/* A short read usually tells that there is no more for now,
+		 * but not that the end is behind it, nor what is behind a mark
+		 * of urgent data, where a read stops. */
+		if (events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			c->to_end = true;
 		c->readable = true;
 		if (c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
 			client_list_add(w, c, LIST_READY);

@@ -7,6 +7,8 @@
 
 #include <sys/socket.h>
 
+#include <net/if.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -77,6 +79,7 @@ struct client {
 	bool connected : 1; /* CONNECT was accepted */
 	bool authorized : 1;
 	bool eof : 1; /* nothing more will come */
+	bool to_end : 1; /* is read until there is nothing, not to a short read */
 	bool blocked : 1; /* the socket refused bytes */
 	bool rtt_known : 1;
 	bool unix_peer : 1;
@@ -88,9 +91,11 @@ struct client {
 	bool first_ping : 1; /* the next ping goes out whatever happens */
 	bool counted : 1; /* among the connections */
 	uint8_t pings_out;
+	uint8_t stall_slot; /* whose reader held it back last (stall.c) */
 	uint32_t line; /* scoreboard line, and index in w->client */
 	uint32_t num;
 	uint32_t ticket;
+	uint32_t stall_line; /* that reader's, in the scoreboard there */
 	struct score_conn_shm *score;
 	struct sub_map subs;
 	struct out out;
@@ -99,6 +104,7 @@ struct client {
 	uint8_t *in;
 	uint32_t in_len, in_cap;
 	uint32_t need; /* bytes of the message that is not whole, or 0 */
+	uint32_t stall_mark; /* its last record in the ring to stall_slot */
 	/* a large message, read straight into a buffer of its size */
 	uint8_t *big;
 	uint32_t big_have, big_need;
@@ -153,6 +159,8 @@ void client_error_note(struct worker *w, struct client *c, enum perr e,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Close without a word, logging why. */
 void client_close(struct worker *w, struct client *c, const char *reason);
+/* The same for an error of its socket, which is in errno. */
+void client_fail(struct worker *w, struct client *c, const char *reason);
 /* Take apart what was marked. */
 void client_reap(struct worker *w);
 /* Those that waited and may go on, in their order. */
@@ -162,8 +170,6 @@ bool client_may_resume(struct worker *w);
 /* Read from all that have something; flush all that have output. */
 void client_read_ready(struct worker *w);
 void client_flush_all(struct worker *w);
-/* Milliseconds until one that is held back may be read again, -1 = none. */
-int client_stall_timeout(const struct worker *w);
 /* CONNECT was accepted, or a ping is due: see client.c. */
 void client_timer_start(struct worker *w, struct client *c);
 /* The configuration is new: are its credentials still good? */
@@ -179,11 +185,12 @@ bool client_released(struct worker *w, struct client *c);
 /* Take it off its subscriptions. */
 void client_unsubscribe(struct worker *w, struct client *c);
 
-/* "IP:PORT - cid:N - "v:lang:name"" for logs. */
+/* Its peer's address as text, without port and brackets, a link-local one with
+ * its zone ("fe80::1%eth0"); "" for a Unix socket. */
+#define CLIENT_ADDRESS_MAX (INET6_ADDRSTRLEN + 1 + IF_NAMESIZE)
+void client_address(const struct client *c, char out[CLIENT_ADDRESS_MAX]);
+/* "IP:PORT - cid:N - "v:lang:name"" for logs; IPv6 in brackets. */
 const char *client_name(const struct worker *w, const struct client *c);
-
-/* Do not read from it for so long: a reader cannot follow. */
-void client_stall(struct worker *w, struct client *c, uint32_t ms);
 
 static inline bool
 client_listed(const struct client *c, enum client_list l)

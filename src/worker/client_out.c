@@ -23,6 +23,9 @@
 #define STALL_FULL_MS 5
 #define STALL_READ_MS 10
 #define STALL_READ (64u << 10)
+/* What comes before a publisher in this worker is held back: as much as some
+ * publishers are read of at once, as it goes out. */
+#define STALL_ROOM ((uint64_t)4 << 20)
 /* Fixed-size copies: what is shorter is copied with what stands behind it. */
 #define COPY_SHORT 32
 #define COPY_MEDIUM OUT_SLACK
@@ -141,16 +144,21 @@ reads(struct worker *w, struct client *c)
 	    client_progress(w, c);
 }
 
-/* From how many pending bytes on a publisher is held back.  One in another
- * worker hears of it a drain later, when up to two rings more of his are on
- * their way: he is told earlier, unless messages are dropped instead. */
+/* From how many pending bytes on a publisher is held back.  Until he hears of
+ * it several reads of his are on their way, or two rings full if he is in
+ * another worker; unless messages are dropped instead. */
 static uint64_t
 stall_from(const struct worker *w, const struct msg *m)
 {
-	uint64_t max = w->conf.max_pending;
+	uint64_t max = w->conf.max_pending, room = max / 4;
 
-	return m->from.slot == w->self || w->conf.no_fast_producer_stall ?
-	    max / 4 * 3 : max / 2;
+	if (w->conf.no_fast_producer_stall)
+		return max - room;
+	if (m->from.slot != w->self)
+		return room;
+	if (room < STALL_ROOM)
+		room = STALL_ROOM < max - room ? STALL_ROOM : max - room;
+	return max - room;
 }
 
 /* Above that the publisher is held back, or loses the message if the
@@ -175,6 +183,10 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 	ms = count < STALL_READ_MS ? ms * count : STALL_READ_MS;
 	most = STALL_READ_MS * (1 + (uint32_t)(m->count * (uint64_t)m->stride /
 	    STALL_READ));
+	if (m->stall_ms == 0 || c->out.bytes > m->stall_bytes) {
+		m->stall_line = c->line;
+		m->stall_bytes = c->out.bytes;
+	}
 	m->stall_ms += ms < STALL_READ_MS ? ms : STALL_READ_MS;
 	if (m->stall_ms > most)
 		m->stall_ms = most;
@@ -198,9 +210,11 @@ admit(struct worker *w, struct client *c, struct msg *m, size_t unit,
 static void
 block(struct worker *w, struct client *c)
 {
-	if (!client_listed(c, LIST_BLOCKED))
+	int n = kernel_queue(c);
+
+	if (!client_listed(c, LIST_BLOCKED) || n < c->kernel_queue)
 		c->last_progress_ms = w->now_ms;
-	c->kernel_queue = kernel_queue(c);
+	c->kernel_queue = n;
 	worker_tick_soon(w);
 	c->blocked = true;
 	client_list_add(w, c, LIST_BLOCKED);
@@ -228,7 +242,7 @@ write_now(struct worker *w, struct client *c, const struct out_extra *x,
 	peer_publish(w);
 	st = out_write(&w->pool, &c->out, c->lfd.fd, x, sent);
 	if (st == OUT_ERROR) {
-		client_close(w, c, "Write Error");
+		client_fail(w, c, "Write Error");
 		return false;
 	}
 	c->last_progress_ms = w->now_ms;
@@ -275,6 +289,35 @@ make_block(struct worker *w, const struct shape *sh, uint32_t n)
 	return 0;
 }
 
+/* Has the receiver before got the same line?  (Only a guess for what follows:
+ * make_block() looks itself.) */
+static bool
+line_again(struct worker *w, const struct shape *sh)
+{
+	if (sh->line_len == w->line_len &&
+	    memcmp(w->line, sh->line, sh->line_len) == 0)
+		return true;
+	w->line_len = 0;
+	if (sh->line_len <= sizeof w->line) {
+		memcpy(w->line, sh->line, sh->line_len);
+		w->line_len = sh->line_len;
+	}
+	return false;
+}
+
+/* A run that is too short to be written from a block: from the second receiver
+ * with that sid on it is made once and copied as a whole. */
+static void
+put_run(struct worker *w, const struct shape *sh, uint8_t *dst, uint32_t n)
+{
+	if (n > 1 && w->block_shared && line_again(w, sh) &&
+	    make_block(w, sh, n) == 0)
+		memcpy(dst, w->block->data,
+		    n * (sh->line_len + sh->body_len));
+	else
+		fill(dst, sh, n);
+}
+
 /* Up to n messages from sh->body on; how many were queued. */
 static uint32_t
 write_slices(struct worker *w, struct client *c, struct msg *m,
@@ -300,7 +343,7 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 				client_close(w, c, "Out of Memory");
 				return done;
 			}
-			fill(dst, sh, k);
+			put_run(w, sh, dst, k);
 			out_took(&c->out, k * unit);
 			if (c->out.bytes >= WORKER_FLUSH_EARLY && !c->blocked)
 				client_flush_early(w, c);
@@ -540,8 +583,8 @@ client_flush(struct worker *w, struct client *c)
 		block(w, c);
 		break;
 	case OUT_ERROR:
+		client_fail(w, c, "Write Error");
 		out_clear(&w->pool, &c->out);
-		client_close(w, c, "Write Error");
 		return;
 	}
 	if (c->out.bytes != before)

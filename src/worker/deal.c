@@ -256,7 +256,7 @@ deal_out(struct worker *w, struct msg *m, const struct match *x, uint32_t n)
 		/* What a member does not take is lost with its connection,
 		 * which then closes, as what it had not read yet. */
 		(void)deliver_run(w, &run, d->member[i]);
-		m->stall_ms = run.stall_ms;
+		msg_take_stall(m, &run);
 	}
 	for (i = 0; i < d->nslots; i++) {
 		if (!gather(d, m, DEAL_MEMBERS + i, &run))
@@ -321,6 +321,6 @@ deal_received(struct worker *w, struct msg *m, const cellno *cell, uint32_t n)
 		rest.body += n * rest.stride;
 		rest.count -= n;
 	}
-	m->stall_ms = rest.stall_ms;
+	msg_take_stall(m, &rest);
 	return true;
 }

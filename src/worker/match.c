@@ -13,6 +13,7 @@
 #include "worker/match.h"
 
 #define CACHE_WAYS 2
+#define CACHE_MISSES 64u /* in a row: these subjects do not come again */
 
 int
 match_init(struct matcher *mt, uint32_t max_tokens)
@@ -316,14 +317,23 @@ cache_place(struct matcher *mt, uint32_t hash)
 	return place;
 }
 
+/* Where subjects never come again, only one in sixteen is looked for. */
+static inline bool
+cache_try(struct matcher *mt)
+{
+	return mt->misses++ < CACHE_MISSES || mt->misses % 16 == 0;
+}
+
 /* The cache takes a subject at its second use: replies come once. */
 static bool
 seen_before(struct matcher *mt, uint32_t hash)
 {
 	uint32_t *s = &mt->seen[hash % MATCH_SEEN];
 
-	if (*s == hash)
+	if (*s == hash) {
+		mt->misses = 0;
 		return true;
+	}
 	*s = hash;
 	return false;
 }
@@ -369,12 +379,40 @@ memo_note(struct matcher *mt, const struct match *m, uint32_t account,
 	mt->last = m;
 }
 
+static const struct match *
+find_walking(struct matcher *mt, uint32_t account, struct slice subject)
+{
+	uint32_t n = match_split(mt, subject);
+
+	if (n == 0)
+		result_reset(&mt->memo);
+	else
+		walk_slots(mt, mt->live, account, n, &mt->memo);
+	return &mt->memo;
+}
+
+static const struct match *
+find_cached(struct matcher *mt, uint32_t account, struct slice subject)
+{
+	uint32_t hash = (uint32_t)hash_bytes(subject.p, subject.len,
+	    mt->hash_seed + account), n;
+	struct match_entry *e, *place = NULL;
+
+	if ((e = cache_find(mt, account, subject, hash, &place)) != NULL) {
+		mt->hits++;
+		mt->misses = 0;
+		return &e->m;
+	}
+	if (!seen_before(mt, hash) || (n = match_split(mt, subject)) == 0)
+		return find_walking(mt, account, subject);
+	return cache_fill(mt, place != NULL ? place : cache_place(mt, hash),
+	    account, subject, hash, n);
+}
+
 const struct match *
 match_find(struct matcher *mt, uint32_t account, struct slice subject)
 {
-	struct match_entry *e, *place = NULL;
 	const struct match *m;
-	uint32_t hash, n;
 
 	/* Subjects that differ mostly differ at the end. */
 	if (mt->last != NULL && mt->last_view == mt->view &&
@@ -382,25 +420,10 @@ match_find(struct matcher *mt, uint32_t account, struct slice subject)
 	    mt->last_subject[subject.len - 1] == subject.p[subject.len - 1] &&
 	    memcmp(mt->last_subject, subject.p, subject.len) == 0)
 		return mt->last;
-	hash = (uint32_t)hash_bytes(subject.p, subject.len,
-	    mt->hash_seed + account);
-	if (subject.len <= MATCH_SUBJECT_MAX &&
-	    (e = cache_find(mt, account, subject, hash, &place)) != NULL) {
-		mt->hits++;
-		memo_note(mt, &e->m, account, subject);
-		return &e->m;
-	}
-	n = match_split(mt, subject);
-	if (n == 0) {
-		result_reset(&mt->memo);
-		m = &mt->memo;
-	} else if (subject.len <= MATCH_SUBJECT_MAX && seen_before(mt, hash))
-		m = cache_fill(mt, place != NULL ? place :
-		    cache_place(mt, hash), account, subject, hash, n);
-	else {
-		walk_slots(mt, mt->live, account, n, &mt->memo);
-		m = &mt->memo;
-	}
+	if (subject.len <= MATCH_SUBJECT_MAX && cache_try(mt))
+		m = find_cached(mt, account, subject);
+	else
+		m = find_walking(mt, account, subject);
 	memo_note(mt, m, account, subject);
 	return m;
 }

@@ -95,6 +95,7 @@ struct matcher {
 	struct match_entry *cache;
 	uint32_t tag[MATCH_CACHE]; /* hashes of the subjects in the cache */
 	uint32_t seen[MATCH_SEEN];
+	uint32_t misses; /* in a row */
 	/* the own trie alone */
 	struct match own;
 	uint64_t walks, hits; /* counters */

@@ -48,8 +48,21 @@ struct msg {
 	size_t stride;
 	const uint8_t *safe;
 	struct msg_origin from;
-	uint32_t stall_ms; /* result: a reader asks to hold its publisher back */
+	/* result: readers ask to hold its publisher back; the one that has most
+	 * pending, and how much */
+	uint32_t stall_ms;
+	uint32_t stall_line;
+	uint64_t stall_bytes;
 };
+
+/* Of a part of it. */
+static inline void
+msg_take_stall(struct msg *m, const struct msg *part)
+{
+	m->stall_ms = part->stall_ms;
+	m->stall_line = part->stall_line;
+	m->stall_bytes = part->stall_bytes;
+}
 
 struct subscriber;
 

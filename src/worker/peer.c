@@ -17,9 +17,9 @@
  * references. */
 #define ASSEMBLY_MAX ((size_t)(64u << 20) + (4u << 20))
 
-/* A peer may ask to hold a publisher back for so long at once: a ring full of
- * reads, each held back as far as one may be. */
-#define STALL_MAX_MS 1000
+/* So much is said at once, while the drain goes on: until its publisher hears
+ * of it, up to a ring more of his messages comes. */
+#define STALL_SOON_MS 10
 
 /* ---- attach ---------------------------------------------------------- */
 
@@ -223,7 +223,7 @@ take_barrier(struct worker *w, struct peer *p, const uint8_t *rec,
 }
 
 static int
-take_stall(struct worker *w, const uint8_t *rec, uint32_t len)
+take_stall(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 {
 	struct rec_stall_shm r;
 	struct client *c;
@@ -233,8 +233,7 @@ take_stall(struct worker *w, const uint8_t *rec, uint32_t len)
 	memcpy(&r, rec, sizeof r);
 	c = client_find(w, r.origin_line, r.origin_num);
 	if (c != NULL)
-		client_stall(w, c, r.stall_ms < STALL_MAX_MS ? r.stall_ms :
-		    STALL_MAX_MS);
+		stall(w, c, r.stall_ms, from, r.reader_line);
 	return 0;
 }
 
@@ -261,7 +260,7 @@ take(struct worker *w, struct peer *p, const uint8_t *rec, uint32_t len,
 	case RECORD_ANSWER:
 		return take_barrier(w, p, rec, len, kind);
 	case RECORD_STALL:
-		return take_stall(w, rec, len);
+		return take_stall(w, p->slot, rec, len);
 	default:
 		return -1;
 	}
@@ -406,6 +405,7 @@ send_stall(struct worker *w, struct peer *p)
 	r.origin_line = to->line;
 	r.origin_num = to->num;
 	r.stall_ms = p->stall_ms;
+	r.reader_line = p->stall_line;
 	p->stall_ms = 0;
 	if (to->slot < w->nslots && to->slot != w->self &&
 	    w->peer[to->slot].incarnation == to->incarnation)
@@ -413,16 +413,21 @@ send_stall(struct worker *w, struct peer *p)
 }
 
 void
-peer_stall(struct worker *w, slotno from, const struct msg_origin *to,
-    uint32_t stall_ms)
+peer_stall(struct worker *w, slotno from, const struct msg *m)
 {
+	const struct msg_origin *to = &m->from;
 	struct peer *p = &w->peer[from];
 
 	if (p->stall_to.slot != to->slot || p->stall_to.line != to->line ||
 	    p->stall_to.num != to->num)
 		send_stall(w, p);
 	p->stall_to = *to;
-	p->stall_ms += stall_ms;
+	p->stall_line = m->stall_line;
+	p->stall_ms += m->stall_ms;
+	if (p->stall_ms >= STALL_SOON_MS) {
+		send_stall(w, p);
+		peer_publish(w);
+	}
 }
 
 void

@@ -25,6 +25,7 @@ struct peer {
 	/* In this drain: how long that publisher is to be held back. */
 	struct msg_origin stall_to;
 	uint32_t stall_ms; /* 0 = not at all */
+	uint32_t stall_line; /* by whom */
 	bool broken; /* its zones made no sense: ignored until it changes */
 	uint32_t incarnation; /* of the process we talk to, 0 = none */
 	struct ring_tx tx;
@@ -73,10 +74,9 @@ void peer_ask(struct worker *w, uint64_t slots, uint64_t number[SLOTS_MAX]);
  * and counted. */
 void peer_send_refused(struct worker *w, const struct msg *m,
     uint32_t nslots);
-/* Hold that publisher back: a ring may bring many reads of his at once, so
- * what they ask adds up; it is sent when the drain is over. */
-void peer_stall(struct worker *w, slotno from, const struct msg_origin *to,
-    uint32_t stall_ms);
+/* Hold the publisher of m back, as m->stall_ms says.  What short times add up
+ * to is sent when the drain is over, longer ones at once. */
+void peer_stall(struct worker *w, slotno from, const struct msg *m);
 /* A whole record, its target filled in already; false: dropped. */
 bool peer_send(struct worker *w, slotno slot, const void *rec, uint32_t len);
 /* Does a barrier's answer stand out?  Number as peer_ask() gave it. */

@@ -326,6 +326,6 @@ receive_msg(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 	score_add(&w->score->ring_msgs_in, x.r.count);
 	receive_runs(w, &x);
 	if (x.m.stall_ms > 0)
-		peer_stall(w, from, &x.m.from, x.m.stall_ms);
+		peer_stall(w, from, &x.m);
 	return 0;
 }

@@ -102,6 +102,8 @@ struct rec_stall_shm {
 	uint32_t origin_line;
 	uint32_t origin_num;
 	uint32_t stall_ms;
+	uint32_t reader_line;
+	uint32_t pad;
 };
 
 #endif

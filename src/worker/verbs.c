@@ -143,6 +143,8 @@ trailer(const uint8_t *p, size_t len, size_t at, size_t size)
 	return p[at + 1] == '\n' ? TRAILER_CRLF : TRAILER_BAD;
 }
 
+static const uint8_t crlf[2] = { '\r', '\n' };
+
 static inline uint32_t
 load16(const uint8_t *p)
 {
@@ -152,49 +154,116 @@ load16(const uint8_t *p)
 	return v;
 }
 
-/* Inlined, so that width is a constant: a line of width to 2 * width bytes is
- * the words at its beginning and those at its end.  Compared without a branch
- * for each: they nearly always agree. */
-static inline bool
-differs(const uint8_t *a, const uint8_t *b, size_t len, size_t width)
-{
-	uint64_t d = 0;
-	size_t i;
+/* Wide enough for the usual control line, in a register of every processor
+ * with SSE2 or NEON; elsewhere the compiler makes words of it. */
+typedef uint64_t edge_vec __attribute__((vector_size(16)));
 
-	for (i = 0; i < width; i += 8)
-		d |= (hash_load64(a + i) ^ hash_load64(b + i)) |
-		    (hash_load64(a + len - width + i) ^
-		    hash_load64(b + len - width + i));
-	return d != 0;
+#define EDGE sizeof(edge_vec)
+
+/* What stands between two messages of a run: CR LF and the control line, by
+ * its first and its last bytes.  mask: which of the first are compared. */
+struct edge {
+	edge_vec first, mask, last;
+};
+
+static inline edge_vec
+load_edge(const uint8_t *p)
+{
+	edge_vec v;
+
+	memcpy(&v, p, sizeof v);
+	return v;
 }
 
-/* Whole messages from p on with the same control line, at least 1. */
-static inline uint32_t
-run_scan(const uint8_t *p, size_t len, size_t line_len, size_t stride,
-    size_t width)
+static struct edge
+edge_of(const uint8_t *line, size_t len)
 {
-	const uint8_t *at = p + stride, *last = p + len - stride;
-	uint32_t crlf = load16((const uint8_t *)"\r\n"), n = 1;
+	uint8_t text[2 * EDGE] = "\r\n", mask[EDGE] = { 0 };
+	struct edge e;
 
-	for (; at <= last && load16(at + stride - 2) == crlf; at += stride) {
-		if (width > 0 ? differs(p, at, line_len, width) :
-		    memcmp(p, at, line_len) != 0)
+	memcpy(text + 2, line, len);
+	memset(mask, 0xff, len + 2 < EDGE ? len + 2 : EDGE);
+	e.mask = load_edge(mask);
+	e.first = load_edge(text) & e.mask;
+	e.last = len + 2 < EDGE ? e.first : load_edge(text + 2 + len - EDGE);
+	return e;
+}
+
+/* Not zero in what is different.  Inlined, so that two is a constant. */
+static inline edge_vec
+differs(const struct edge *e, const uint8_t *line, size_t len, bool two)
+{
+	edge_vec d = load_edge(line - 2);
+
+	if (!two)
+		return (d & e->mask) ^ e->first;
+	return (d ^ e->first) | (load_edge(line + len - EDGE) ^ e->last);
+}
+
+/* How many of the messages from p on, of which there are `most`, have the same
+ * line; whether the last one's trailer is CR LF has not been seen.  Without a
+ * branch for each: they nearly always agree. */
+static inline uint32_t
+run_scan(const uint8_t *p, uint32_t most, size_t len, size_t stride, bool two)
+{
+	const struct edge e = edge_of(p, len);
+	const uint8_t *at = p + stride;
+	uint32_t n = 1;
+	edge_vec d;
+
+	for (; n + 4 <= most; n += 4, at += 4 * stride) {
+		d = differs(&e, at, len, two) |
+		    differs(&e, at + stride, len, two) |
+		    differs(&e, at + 2 * stride, len, two) |
+		    differs(&e, at + 3 * stride, len, two);
+		if ((d[0] | d[1]) != 0)
 			break;
+	}
+	for (; n < most; n++, at += stride) {
+		d = differs(&e, at, len, two);
+		if ((d[0] | d[1]) != 0)
+			break;
+	}
+	return n;
+}
+
+/* The same for a line of any length. */
+static uint32_t
+run_scan_any(const uint8_t *p, uint32_t most, size_t len, size_t stride)
+{
+	const uint8_t *at = p + stride;
+	uint32_t n = 1;
+
+	while (n < most && load16(at - 2) == load16(crlf) &&
+	    memcmp(p, at, len) == 0) {
+		at += stride;
 		n++;
 	}
 	return n;
 }
 
+/* Whole messages from p on with the same control line, at least 1. */
 static uint32_t
 run_length(const uint8_t *p, size_t len, const struct parse_op *op)
 {
 	size_t line_len = op->line_len, stride = line_len + op->size + 2;
+	uint32_t n, most;
 
-	if (line_len >= 8 && line_len <= 16)
-		return run_scan(p, len, line_len, stride, 8);
-	if (line_len >= 16 && line_len <= 32)
-		return run_scan(p, len, line_len, stride, 16);
-	return run_scan(p, len, line_len, stride, 0);
+	/* Lines that differ mostly do so at the end. */
+	if (len < 2 * stride || hash_load64(p + line_len - 8) !=
+	    hash_load64(p + stride + line_len - 8))
+		return 1;
+	most = (uint32_t)(len / stride);
+	/* What is loaded of the last message lies in front of its end. */
+	if (line_len + 2 < EDGE && stride + 2 >= EDGE)
+		n = run_scan(p, most, line_len, stride, false);
+	else if (line_len + 2 >= EDGE && line_len + 2 <= 2 * EDGE)
+		n = run_scan(p, most, line_len, stride, true);
+	else
+		n = run_scan_any(p, most, line_len, stride);
+	if (n > 1 && load16(p + n * stride - 2) != load16(crlf))
+		n--;
+	return n;
 }
 
 /* Pedantic: the error comes with the control line, once, and the message goes
@@ -294,7 +363,7 @@ publish(struct worker *w, struct client *c, struct msg *m)
 	if (c->state != CLIENT_OPEN)
 		return r.routed;
 	if (m->stall_ms > 0)
-		client_stall(w, c, m->stall_ms);
+		stall(w, c, m->stall_ms, w->self, m->stall_line);
 	if (c->bigmsg != NULL)
 		client_hold(w, c, WAIT_BIG, 0);
 	else if (r.wait_slots != 0)
@@ -345,13 +414,22 @@ refuse_trailer(struct worker *w, struct client *c, const struct parse_op *op,
 	return used;
 }
 
+/* Each +OK and trace stands before its MSG, each 503 is asked for on its own:
+ * no runs of these. */
+static bool
+run_allowed(const struct client *c, const struct parse_op *op)
+{
+	return !c->verbose && !c->pedantic && !log_trace_on() &&
+	    (!c->no_responders || op->reply.len == 0);
+}
+
 static size_t
 do_pub(struct worker *w, struct client *c, const struct parse_op *op,
     const uint8_t *p, size_t len, const uint8_t *safe)
 {
 	size_t at = (size_t)op->line_len + op->size;
+	uint32_t sent, count = 1;
 	enum trailer end;
-	uint32_t sent;
 	bool deliver;
 	struct msg m;
 
@@ -377,16 +455,18 @@ do_pub(struct worker *w, struct client *c, const struct parse_op *op,
 		c->warned = false;
 	if (!deliver || c->state != CLIENT_OPEN)
 		return at + (end == TRAILER_CRLF ? 2 : 1);
+	if (end == TRAILER_CRLF) {
+		count = run_allowed(c, op) ? run_length(p, len, op) : 1;
+		if (count == 1 && lane_pass(w, c, op, p + at + 2, safe))
+			return at + 2;
+	}
 	message(w, c, op, p, safe, &m);
 	if (end == TRAILER_LF)
 		return publish_bare(w, c, &m, at + 1);
-	/* Each +OK and trace stands before its MSG, each 503 is asked for on
-	 * its own: no runs of these. */
-	if (!c->verbose && !c->pedantic && !m.from.ask && !log_trace_on())
-		m.count = run_length(p, len, op);
+	m.count = count;
 	sent = publish(w, c, &m);
 	if (sent > 0)
-		lane_learn(w, &m, p, op->line_len, op->verb == VERB_HPUB);
+		lane_learn(w, op, p);
 	return sent * (at + 2);
 }
 

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/tcp.h"
 #include "conf/snapshot.h"
 #include "proc/chan.h"
 #include "proc/sandbox.h"
@@ -166,13 +167,21 @@ leave(struct worker *w)
 static void
 conf_recheck_clients(struct worker *w, const struct conf *old)
 {
+	bool timeouts = w->conf.ping_interval_ms != old->ping_interval_ms ||
+	    w->conf.ping_max != old->ping_max ||
+	    w->conf.write_deadline_ms != old->write_deadline_ms;
 	struct client *c;
 	uint32_t line = 0;
 
 	if (w->conf.max_connections != old->max_connections)
 		accept_trim(w);
-	while ((c = client_walk(w, &line)) != NULL)
+	while ((c = client_walk(w, &line)) != NULL) {
 		client_recheck(w, c);
+		/* New ones have them from the listening socket. */
+		if (timeouts && !c->unix_peer)
+			tcp_set_options(c->lfd.fd, w->conf.ping_interval_ms,
+			    w->conf.ping_max, w->conf.write_deadline_ms);
+	}
 }
 
 static void
@@ -216,7 +225,10 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 			accept_start(w);
 		} else if (m.type == CHAN_CONF && m.fd != -1)
 			conf_new(w, m.fd, m.arg);
-		else if (m.type == CHAN_STOP)
+		else if (m.type == CHAN_LISTEN && m.fd != -1) {
+			accept_replace(w, m.arg, m.fd);
+			m.fd = -1;
+		} else if (m.type == CHAN_STOP)
 			leave(w);
 		if (m.fd != -1)
 			(void)close(m.fd);
@@ -348,7 +360,7 @@ sleep_ms(struct worker *w)
 
 	if (client_first(w, LIST_READY) != NULL)
 		return 0;
-	if ((next = client_stall_timeout(w)) >= 0 && next < t)
+	if ((next = stall_timeout(w)) >= 0 && next < t)
 		t = next;
 	if ((next = loop_next_timeout(&w->loop)) >= 0 && next < t)
 		t = next;

@@ -22,6 +22,7 @@
 #include "worker/msg.h"
 #include "worker/out.h"
 #include "worker/peer.h"
+#include "worker/stall.h"
 #include "worker/subs.h"
 
 /* Bytes that one read() may bring; one read() a client and iteration. */
@@ -108,6 +109,8 @@ struct worker {
 	const uint8_t *block_body; /* of which message on, NULL: nothing */
 	uint32_t block_n; /* messages */
 	bool block_shared; /* this run has several receivers here */
+	uint8_t line[64]; /* that the receiver before has got, if it was short */
+	size_t line_len;
 	uint64_t rnd; /* state of the queue choice */
 	struct loop_timer tick;
 	/* process */
@@ -177,6 +180,9 @@ int accept_init(struct worker *w, const struct heritage *h);
 void accept_start(struct worker *w); /* the live bit is set */
 void accept_balance(struct worker *w); /* each iteration */
 void accept_stop(struct worker *w);
+/* Listener i has a new socket; takes fd.  What waits at the old one is taken
+ * in before that is closed. */
+void accept_replace(struct worker *w, uint64_t i, int fd);
 uint64_t accept_total(const struct worker *w); /* over all workers */
 void accept_line_free(struct worker *w, uint32_t line);
 /* max_connections was lowered: close the surplus. */
@@ -194,10 +200,14 @@ int lane_init(struct worker *w);
  * bytes used: what follows is not known, not whole, or not usual. */
 size_t lane_take(struct worker *w, struct client *c, const uint8_t *p,
     size_t len, const uint8_t *safe);
-/* A message with that control line went the long way: keep where to, if it is
- * simple and the line comes again. */
-void lane_learn(struct worker *w, const struct msg *m, const uint8_t *line,
-    uint32_t line_len, bool hpub);
+/* The message at `line`, where lane_take() stopped, went the long way: keep
+ * where to, if it is simple and the line comes again. */
+void lane_learn(struct worker *w, const struct parse_op *op,
+    const uint8_t *line);
+/* One whole message, with CR LF up to `end`, to its one receiver here, if that
+ * is all there is to do; false: nothing was done, it takes the long way. */
+bool lane_pass(struct worker *w, struct client *c, const struct parse_op *op,
+    const uint8_t *end, const uint8_t *safe);
 
 /* route.c */
 struct route_result {

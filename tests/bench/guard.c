@@ -11,10 +11,14 @@
  *	match	a subject's interest, of more subjects than the cache holds
  *	ring	records from one slot to another
  *	local	messages from one client of a worker to another
+ *	lane	the same, their lines one of eight at random
+ *	sizes	the same, payloads of 16 to 256 bytes at random
+ *	walk	the same, 20,000 subjects under one wildcard
  *	fanout	messages from one client of a worker to 50 others
+ *	deal	to a queue group of 4
  *
- * The last two run worker_main() in here, linked with --wrap: each time that
- * it would wait, drive() plays the master and the clients first.
+ * From local on they run worker_main() in here, linked with --wrap: each time
+ * that it would wait, drive() plays the master and the clients first.
  */
 #include <config.h>
 
@@ -49,7 +53,11 @@
 #define RECORDS 16	/* published at a time */
 #define CLIENTS_MAX 64
 #define FANOUT 50
+#define TEAM 4
 #define FLOCK 256	/* messages that a publisher writes at a time */
+#define ALTERNATING 4096 /* messages, before they come again */
+#define WALKED 20000	/* subjects */
+#define MESSAGE_MAX 300
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -92,14 +100,17 @@ run_parse(uint64_t count)
 		"PUB orders.eu.new 128\r\n",
 		"PUB svc.request _INBOX.abcdefghijklmnop.00000042 64\r\n",
 		"HPUB b.000000 12 140\r\n" };
+	static uint8_t input[4][256]; /* payloads follow, as a rule */
 	struct parse_op op;
 	enum perr err;
 	uint64_t i, sum = 0;
 
+	for (i = 0; i < 4; i++) {
+		memset(input[i], 'x', sizeof input[i]);
+		memcpy(input[i], lines[i], strlen(lines[i]));
+	}
 	for (i = 0; i < count; i++) {
-		const char *p = lines[i % 4];
-
-		MUST(parse_line((const uint8_t *)p, strlen(p),
+		MUST(parse_line(input[i % 4], sizeof input[0],
 		    LINE_MAX_BYTES, &op, &err) == PARSE_OP);
 		sum += op.size + op.subject.len;
 	}
@@ -193,13 +204,25 @@ static struct client_end {
 	size_t nsaid;
 } end[CLIENTS_MAX];	/* 0 publishes */
 
+/* A load of the worker: what is published, again and again, and who gets it. */
+struct load {
+	const char *name;
+	const char *sub;	/* what each subscriber says */
+	int subscribers;
+	bool shared;		/* one of them gets a message, not all */
+	uint32_t count;		/* different messages */
+	void (*make)(uint32_t i, uint64_t *dice, char *line, unsigned *size);
+};
+
 static struct zones zones;
 static int chan[2];
 static struct sockaddr_un address;
+static const struct load *load;
 static int nends, nready;
-static uint64_t to_send, sent, flock;
+static uint64_t to_send, sent, due;
 static char *messages;
-static size_t message_len, seen_len;
+static size_t *place;		/* where each begins, and the end */
+static unsigned *gives;		/* bytes that a subscriber gets of it */
 
 /* Zones and all: the same in every run. */
 ssize_t
@@ -262,7 +285,7 @@ greet(int i)
 	if (!greeted) {
 		put(i, hello, sizeof hello - 1);
 		if (i > 0)
-			put(i, "SUB b.000000 1\r\n", 16);
+			put(i, load->sub, strlen(load->sub));
 		put(i, "PING\r\n", 6);
 	}
 	if (!e->ready && strstr(e->said, "PONG\r\n") != NULL) {
@@ -282,25 +305,43 @@ drain(struct client_end *e)
 	MUST(n == -1 && errno == EAGAIN);
 }
 
-/* Whether all that was sent has come; the next flock goes then. */
-static int
-pass_on(void)
+/* Whether all that was sent has come. */
+static bool
+arrived(void)
 {
+	uint64_t got = 0;
+	bool all = true;
 	int i;
 
-	for (i = 1; i < nends; i++)
-		drain(&end[i]);
 	for (i = 1; i < nends; i++) {
-		MUST(end[i].got <= sent * seen_len);
-		if (end[i].got < sent * seen_len)
-			return 0;
+		drain(&end[i]);
+		got += end[i].got;
+		MUST(end[i].got <= due);
+		if (end[i].got < due)
+			all = false;
 	}
+	return load->shared ? got == due : all;
+}
+
+/* Writes the next flock when the one before has come; true: all has. */
+static bool
+pass_on(void)
+{
+	uint32_t at, n, i;
+
+	if (!arrived())
+		return false;
 	if (sent == to_send)
-		return 1;
-	flock = to_send - sent < FLOCK ? to_send - sent : FLOCK;
-	put(0, messages, flock * message_len);
-	sent += flock;
-	return 0;
+		return true;
+	at = (uint32_t)(sent % load->count);
+	n = load->count - at < FLOCK ? load->count - at : FLOCK;
+	if (n > to_send - sent)
+		n = (uint32_t)(to_send - sent);
+	put(0, messages + place[at], place[at + n] - place[at]);
+	for (i = at; i < at + n; i++)
+		due += gives[i];
+	sent += n;
+	return false;
 }
 
 /* Plays all others, a step before each wait of the worker. */
@@ -370,21 +411,63 @@ listen_here(void)
 }
 
 static void
-make_messages(void)
+make_same(uint32_t i, uint64_t *dice, char *line, unsigned *size)
 {
-	static const char one[] = "PUB b.000000 16\r\n0123456789abcdef\r\n";
-	static const char seen[] = "MSG b.000000 1 16\r\n0123456789abcdef\r\n";
-	int i;
-
-	message_len = sizeof one - 1;
-	seen_len = sizeof seen - 1;
-	MUST((messages = malloc(FLOCK * message_len)) != NULL);
-	for (i = 0; i < FLOCK; i++)
-		memcpy(messages + (size_t)i * message_len, one, message_len);
+	(void)i;
+	(void)dice;
+	(void)strcpy(line, "b.000000");
+	*size = 16;
 }
 
 static void
-run_worker(uint64_t count, int subscribers)
+make_lanes(uint32_t i, uint64_t *dice, char *line, unsigned *size)
+{
+	(void)i;
+	(void)sprintf(line, "b.%06u", tries_rnd(dice, 8));
+	*size = 16;
+}
+
+static void
+make_sizes(uint32_t i, uint64_t *dice, char *line, unsigned *size)
+{
+	make_same(i, dice, line, size);
+	*size = 16 + tries_rnd(dice, 241);
+}
+
+static void
+make_walked(uint32_t i, uint64_t *dice, char *line, unsigned *size)
+{
+	(void)dice;
+	(void)sprintf(line, "b.%06u", i);
+	*size = 16;
+}
+
+/* All of a load's messages, before the first goes. */
+static void
+make_messages(void)
+{
+	char subject[32], *p;
+	uint64_t dice = 1;
+	uint32_t i;
+	unsigned size;
+
+	MUST((messages = malloc((size_t)load->count * MESSAGE_MAX)) != NULL);
+	MUST((place = calloc(load->count + 1, sizeof *place)) != NULL);
+	MUST((gives = calloc(load->count, sizeof *gives)) != NULL);
+	for (i = 0, p = messages; i < load->count; i++) {
+		load->make(i, &dice, subject, &size);
+		p += sprintf(p, "PUB %s %u\r\n", subject, size);
+		memset(p, 'x', size);
+		memcpy(p + size, "\r\n", 2);
+		p += size + 2;
+		place[i + 1] = (size_t)(p - messages);
+		gives[i] = (unsigned)snprintf(NULL, 0, "MSG %s 1 %u\r\n",
+		    subject, size) + size + 2;
+	}
+}
+
+static void
+run_worker(uint64_t count, const struct load *what)
 {
 	static struct heritage h;
 	static struct conf conf;
@@ -398,9 +481,10 @@ run_worker(uint64_t count, int subscribers)
 	MUST(zones_create(&zones, &conf, 1, err, sizeof err) == 0);
 	slots_start(zones.slots, 0, 1, SLOT_ROLE_WORKER);
 	MUST(chan_pair(chan) == 0);
+	load = what;
 	make_messages();
 	to_send = count;
-	nends = 1 + subscribers;
+	nends = 1 + load->subscribers;
 	h.role = SLOT_ROLE_WORKER;
 	h.incarnation = 1;
 	h.nslots = zones.geo.nslots;
@@ -421,17 +505,14 @@ run_worker(uint64_t count, int subscribers)
 	MUST(step == STOP && sent == count);
 }
 
-static void
-run_local(uint64_t count)
-{
-	run_worker(count, 1);
-}
-
-static void
-run_fanout(uint64_t count)
-{
-	run_worker(count, FANOUT);
-}
+static const struct load worker_loads[] = {
+	{ "local", "SUB b.000000 1\r\n", 1, false, FLOCK, make_same },
+	{ "lane", "SUB b.* 1\r\n", 1, false, ALTERNATING, make_lanes },
+	{ "sizes", "SUB b.000000 1\r\n", 1, false, ALTERNATING, make_sizes },
+	{ "walk", "SUB b.* 1\r\n", 1, false, WALKED, make_walked },
+	{ "fanout", "SUB b.000000 1\r\n", FANOUT, false, FLOCK, make_same },
+	{ "deal", "SUB b.000000 team 1\r\n", TEAM, true, FLOCK, make_same }
+};
 
 /* ---- main -------------------------------------------------------------- */
 
@@ -439,8 +520,7 @@ static const struct {
 	const char *name;
 	void (*run)(uint64_t);
 } loads[] = { { "parse", run_parse }, { "match", run_match },
-	{ "ring", run_ring }, { "local", run_local },
-	{ "fanout", run_fanout } };
+	{ "ring", run_ring } };
 
 /* One line of words: who has built it, for what, how, and with what CFLAGS. */
 static void
@@ -477,6 +557,13 @@ main(int argc, char *argv[])
 		if (strcmp(argv[1], loads[i].name) != 0)
 			continue;
 		loads[i].run(strtoull(argv[2], NULL, 10));
+		return 0;
+	}
+	for (i = 0; argc == 3 && i < sizeof worker_loads /
+	    sizeof worker_loads[0]; i++) {
+		if (strcmp(argv[1], worker_loads[i].name) != 0)
+			continue;
+		run_worker(strtoull(argv[2], NULL, 10), &worker_loads[i]);
 		return 0;
 	}
 	(void)fprintf(stderr, "usage: guard load count | --about\n");

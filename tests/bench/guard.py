@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Instructions per message of five loads, against those recorded.
+"""Instructions per message of nine loads, against those recorded.
 
 Each load of tests/bench/guard runs twice under callgrind, with few and with
 more messages; the difference is what a message takes, whatever the start
@@ -25,7 +25,9 @@ from concurrent.futures import ThreadPoolExecutor
 # load: messages of the short run, and of the long one
 LOADS = {"parse": (2000, 22000), "match": (5000, 25000),
          "ring": (1600, 33600), "local": (2560, 12800),
-         "fanout": (512, 1536)}
+         "lane": (8192, 20480), "sizes": (8192, 20480),
+         "walk": (2560, 7680), "fanout": (512, 1536),
+         "deal": (2560, 12800)}
 SLACK = 0.05
 HERE = os.path.dirname(os.path.abspath(__file__))
 

@@ -39,6 +39,7 @@ struct watch {
 	int calls;
 	uint32_t events;
 	struct watch *victim; /* deleted by the callback */
+	bool close_victim; /* and closed */
 };
 
 static void
@@ -50,7 +51,11 @@ on_event(struct loop *l, struct loop_fd *lfd, uint32_t events)
 	w->calls++;
 	w->events = events;
 	if (w->victim != NULL) {
-		loop_del(&loop, &w->victim->lfd);
+		if (w->close_victim) {
+			loop_close(&loop, &w->victim->lfd);
+			ck_assert_int_eq(w->victim->lfd.fd, -1);
+		} else
+			loop_del(&loop, &w->victim->lfd);
 		/* What the loop still pointed to would now be garbage. */
 		memset(&w->victim->lfd, 0xff, sizeof w->victim->lfd);
 		w->victim = NULL;
@@ -72,8 +77,7 @@ watch_new(struct watch *w, unsigned initval, uint32_t events)
 static void
 watch_end(struct watch *w)
 {
-	loop_del(&loop, &w->lfd);
-	fd_close(&w->lfd.fd);
+	loop_close(&loop, &w->lfd);
 }
 
 START_TEST(test_events)
@@ -145,13 +149,16 @@ START_TEST(test_delete_in_callback)
 	for (i = 0; i < NFDS; i++) {
 		fds[i] = w[i].lfd.fd;
 		w[i].victim = &w[i ^ 1];
+		w[i].close_victim = _i == 1;
 	}
 	ck_assert_int_eq(loop_poll(&loop, -1), 0);
 	for (i = 0; i < NFDS; i++)
 		calls += w[i].calls;
 	ck_assert_int_eq(calls, NFDS / 2);
 	for (i = 0; i < NFDS; i++)
-		close(fds[i]);
+		/* Closed by the callback, or still open. */
+		ck_assert_int_eq(close(fds[i]), _i == 1 && w[i].calls == 0 ?
+		    -1 : 0);
 }
 END_TEST
 
@@ -285,7 +292,7 @@ main(void)
 	tcase_add_test(tc, test_events);
 	tcase_add_test(tc, test_flags_unchanged);
 	tcase_add_test(tc, test_split);
-	tcase_add_test(tc, test_delete_in_callback);
+	tcase_add_loop_test(tc, test_delete_in_callback, 0, 2);
 	tcase_add_test(tc, test_delete_self);
 	tcase_add_test(tc, test_add_fails);
 	tcase_add_test(tc, test_timer_ends_wait);

@@ -461,6 +461,29 @@ START_TEST(who_wants_space_is_rung_when_half_is_free)
 }
 END_TEST
 
+START_TEST(a_mark_is_passed_when_all_before_it_was_taken)
+{
+	static const uint64_t starts[] = { 0, LAPS_START,
+		((uint64_t)1 << 35) - 4096 /* where a mark wraps */ };
+	uint64_t limit;
+	uint32_t mark;
+
+	attach_at(starts[_i], starts[_i]);
+	ck_assert(ring_tx_passed(&tx, ring_tx_mark(&tx)));
+	ck_assert(put(5000, 1));
+	mark = ring_tx_mark(&tx);
+	ck_assert(put(5000, 2));
+	ring_tx_publish(&tx);
+	ck_assert(!ring_tx_passed(&tx, mark));
+	ck_assert_int_eq(ring_rx_look(&rx, &limit), RING_OK);
+	get(limit, 5000, 1);
+	ck_assert(!ring_tx_passed(&tx, mark)); /* not released */
+	(void)ring_rx_release(&rx);
+	ck_assert(ring_tx_passed(&tx, mark));
+	ck_assert(!ring_tx_passed(&tx, ring_tx_mark(&tx)));
+}
+END_TEST
+
 START_TEST(who_arms_again_is_rung_again)
 {
 	uint64_t limit;
@@ -829,6 +852,8 @@ suite(void)
 	tcase_add_test(tc, trim_gives_pages_back);
 	tcase_add_test(tc, trim_leaves_what_is_committed);
 	tcase_add_test(tc, who_wants_space_is_rung_when_half_is_free);
+	tcase_add_loop_test(tc, a_mark_is_passed_when_all_before_it_was_taken,
+	    0, 3);
 	tcase_add_test(tc, who_arms_again_is_rung_again);
 	tcase_add_test(tc, a_successor_does_not_inherit_a_wish);
 	tcase_add_test(tc, a_producer_goes_on_where_its_predecessor_stood);

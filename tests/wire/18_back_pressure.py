@@ -302,12 +302,65 @@ def receiver_dies(env):
                 conf={"max_payload": 65536})
 def many_fast(env):
     """Short messages in long runs: each read() of a publisher brings many."""
+    outrun_reader(env)
+
+
+@suite.scenario("the same with little room for what a reader has pending",
+                pairs=True, workers=(1, 2), reference=False,
+                conf={"max_payload": 65536, "max_pending": "32MB"})
+def many_fast_little_room(env):
+    outrun_reader(env)
+
+
+@suite.scenario("a reader that can read more holds nobody back",
+                workers=(2,), reference=False,
+                conf={"max_payload": 65536, "max_pending": "4MB"})
+def caught_up(env):
+    """Whoever was held back by a reader in another worker is on his way as
+    soon as that reader has little pending: not a ring's worth of stalls
+    later, 10 ms for each 64 KiB."""
+    subject = env.subj()
+    a = env.client()
+    b = env.on(a.worker, other=True)
+    a.sub(subject + b" 1")
+    block = pub(subject, b"0123456789abcdef") * 60000
+    left = len(msg(subject, b"1", b"0123456789abcdef")) * 60000 * 20
+    start = time.monotonic()
+    sender = Background(b.send, block * 20 + PING)
+    while left > 0:
+        a.sock.settimeout(TIMEOUT)
+        got = len(a.sock.recv(1 << 20))
+        check(got > 0, "the reader was cut with %d bytes to come", left)
+        left -= got
+    sender.done()
+    b.expect(PONG)
+    # 37 MB in: 5.9 s if each 64 KiB of it had to wait
+    took = time.monotonic() - start
+    check(took < 4 * SLOW, "it took %.1f s", took)
+
+
+@suite.scenario("no ring holds more than an eighth of what may be pending",
+                conf={"max_pending": "8MB"}, workers=(2,), reference=False)
+def small_rings(env):
+    folder = "/proc/%d/fd" % env.server.pid
+    sizes = set()
+    for fd in os.listdir(folder):
+        path = os.path.join(folder, fd)
+        if "natsd-ring" in os.readlink(path):
+            sizes.add(os.stat(path).st_size)
+    check(sizes and all(1 << 20 <= size <= (1 << 20) + 65536
+                        for size in sizes), "sizes of rings: %s", sizes)
+
+
+def outrun_reader(env):
     subject = env.subj()
     reader, first = env.pair()
     publishers = [first] + [env.near(reader) for _ in range(3)]
     reader.sub(subject + b" 1")
-    block = pub(subject, b"0123456789abcdef") * 60000
-    senders = [Background(p.send, block * 20 + PING) for p in publishers]
+    # made before anybody sends, and sent by processes: who reads nothing for
+    # 100 ms, because others have the interpreter, is not waited for
+    flood = pub(subject, b"0123456789abcdef") * 60000 * 20 + PING
+    senders = [send_apart(p, flood) for p in publishers]
     left = len(msg(subject, b"1", b"0123456789abcdef")) * 60000 * 20 * 4
     while left > 0:
         reader.sock.settimeout(TIMEOUT)
@@ -316,8 +369,20 @@ def many_fast(env):
         left -= got
         time.sleep(0.005)  # about 50 MB/s: slower than the publishers
     for sender, publisher in zip(senders, publishers):
-        sender.done()
+        equal(os.waitpid(sender, 0)[1], 0, "status of who sends")
         publisher.expect(PONG)
+
+
+def send_apart(client, data):
+    """In a process of its own; its number."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            client.send(data)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return pid
 
 
 @suite.scenario("a run for a queue group, each larger than half a ring",

@@ -179,6 +179,79 @@ def requests(env):
                           for n in range(6)) + PONG)
 
 
+@suite.scenario("lines of all lengths to several receivers", pairs=True)
+def lengths(env):
+    dice = random.Random(7)
+    first, publisher = env.pair(CH, CH)
+    receivers = [first] + [env.near(first, connect) for connect in (CH, C0)]
+    # short subjects, so that the shortest lines are among them
+    base = b"abcdefghijklmnopqrstuvwxyz"[env.number % 26:][:1]
+    for n, receiver in enumerate(receivers):
+        receiver.sub(b"%s%d.* %s" % (base, n, b"1" * (1 + 19 * n)))
+    subjects = [(n, b"%s%d.%s" % (base, n, b"x" * size))
+                for n in range(3) for size in list(range(1, 20)) + [
+                    26, 27, 28, 40, 41, 50, 55, 60]]
+    for _ in range(3):
+        sent, data = [[], [], []], []
+        some = dice.sample(subjects, 6)
+        for count in range(1500):
+            # now and then all of them, else few in turns
+            n, subject = dice.choice(some if count < 1200 else subjects)
+            payload = (b"%d " % count).ljust(dice.choice(
+                (4, 16, 17, 62, 63, 64, 65, 200, 254, 255, 256, 1000)), b".")
+            sent[n].append(msg(subject, b"1" * (1 + 19 * n), payload))
+            data.append(pub(subject, payload))
+        publisher.send(b"".join(data))
+        publisher.expect_nothing()
+        for receiver, want_of in zip(receivers, sent):
+            receiver.expect(b"".join(want_of))
+            receiver.expect_nothing()
+
+
+@suite.scenario("lines that come once, written in every way", pairs=True)
+def once(env):
+    publisher = None
+    for sid in (b"1", b"s" * 16, b"s" * 17, b"s" * 20, b"s" * 21, b"s" * 60):
+        for connect, headers in ((CH, True), (C0, False)):
+            if publisher is None:
+                a, publisher = env.pair(connect, CH)
+            else:
+                a = env.near(a, connect)
+            base = b"%s.%d.%s" % (env.subj(), headers, sid)
+            a.sub(base + b".> " + sid)
+            data, wants, count = [], [], 0
+            for size in (0, 5, 40, 63, 64, 65, 300, 3000):
+                payload = b"p" * size
+                for line in (b"PUB %s %d\r\n", b"PUB %s 0%d\r\n",
+                             b"PUB %s 00000%d\r\n", b"PUB  %s %d\r\n",
+                             b"PUB %s  %d\r\n", b"PUB %s %d \r\n",
+                             b"pub %s %d\r\n", b"PUB\t%s\t%d\r\n",
+                             b"PUB %s %d\n"):
+                    for subject in (b"%s.%d" % (base, count),
+                                    b"%s.%d.%s" % (base, count, b"y" * 40)):
+                        data.append(line % (subject, size) + payload +
+                                    b"\r\n")
+                        wants.append(msg(subject, sid, payload))
+                        count += 1
+                subject = b"%s.%d" % (base, count)
+                data.append(pub(subject, payload, b"to.me"))
+                wants.append(msg(subject, sid, payload, b"to.me"))
+                for line in (b"HPUB %s %d %d\r\n", b"HPUB %s 0%d %d\r\n",
+                             b"HPUB %s %d 0%d\r\n"):
+                    data.append(line % (subject, len(HEADER), len(HEADER) +
+                                        size) + HEADER + payload + b"\r\n")
+                    wants.append(
+                        hmsg(subject, sid, HEADER, payload) if headers else
+                        msg(subject, sid, payload))
+                data.append(b"HPUB %s 0 %d\r\n" % (subject, size) + payload +
+                            b"\r\n")
+                wants.append(msg(subject, sid, payload))
+            publisher.send(b"".join(data))
+            publisher.expect_nothing()
+            a.expect(b"".join(wants))
+            a.expect_nothing()
+
+
 @suite.scenario("what is wrong with a known line is seen", pairs=True)
 def wrong(env):
     a = env.client()
