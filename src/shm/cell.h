@@ -27,10 +27,10 @@ typedef uint32_t cellno; /* 0 = none */
  * meta: what the cell is and the length of its text, cell_meta(); set before
  *	anything points at the cell, constant until it is reused.
  * cont: the cell in which the text goes on, or 0; constant likewise.
- * link: of a node in use, the number of its literal children (a hint: not 0
- *	if there are any).  Of a retired or free cell, the next one in the
- *	writer's list.  A reader that still stands on a retired node takes
- *	the link for a hint and looks in vain for children, no more.
+ * link: of a node in use, a hint at its literal children (trie_priv.h).  Of
+ *	a retired or free cell, the next one in the writer's list.  A reader
+ *	that still stands on a retired node takes the link for a hint and may
+ *	look in vain for children, no more.
  *
  * True at every instant: a cell that anything points at has been complete
  * before that pointer was stored (release), and stays as it is, but for the

@@ -99,9 +99,10 @@ enum trie_kind { /* cell_kind() */
  * A node of the trie: the patterns that start with the tokens from the root
  * to here.  All words are written by the zone's process.
  *
- * cell: kind and token length in meta; in link the number of literal
- *	children, raised before a child is linked and lowered after it is
- *	unlinked: a reader that sees 0 need not look for one.
+ * cell: kind and token length in meta; in link a hint at the literal
+ *	children (HINT_COUNT), raised before a child is linked and lowered
+ *	after it is unlinked: a reader need not look for one that the hint
+ *	does not admit.
  * parent (0 for the root of an account), hash (of the token, or of the
  *	account), token: constant from before the node is linked until the
  *	cell is reused.
@@ -128,6 +129,39 @@ struct trie_node_shm {
 	uint8_t token[TRIE_NODE_TEXT];
 };
 static_assert(sizeof(struct trie_node_shm) == CELL_SIZE, "node layout");
+
+/*
+ * The hint: in its low bits the number of literal children (one that has been
+ * HINT_COUNT stays: no longer known), above them a bit for each of 8 classes
+ * of children, by hash, set while there are children at all.  Where many
+ * subjects pass a node with few branches the bits save the look into the edge
+ * table, which is large beside many other subscriptions.
+ */
+#define HINT_COUNT UINT32_C(0xffffff)
+
+static inline uint32_t
+hint_bit(uint32_t hash)
+{
+	return (HINT_COUNT + 1) << (hash >> 29);
+}
+
+static inline uint32_t
+hint_add(uint32_t hint, uint32_t hash)
+{
+	if ((hint & HINT_COUNT) != HINT_COUNT)
+		hint++;
+	return hint | hint_bit(hash);
+}
+
+static inline uint32_t
+hint_drop(uint32_t hint)
+{
+	uint32_t count = hint & HINT_COUNT;
+
+	if (count == HINT_COUNT)
+		return hint;
+	return count == 1 ? 0 : hint - 1;
+}
 
 /*
  * A queue group at a node.  All words are written by the zone's process.

@@ -399,7 +399,7 @@ walk_step(struct walk *w, struct pending at, cellno *lit, cellno *star)
 	if ((tail = get_link(&nd->tail)) != 0 && !tell_tail(w, tail))
 		return false;
 	*star = get_link(&nd->star);
-	if (get(&nd->cell.link) != 0) {
+	if ((get(&nd->cell.link) & hint_bit(tok->hash)) != 0) {
 		struct trie_key key = { tok->p, tok->len, tok->hash };
 
 		*lit = look_child(&w->look, at.node, TRIE_LITERAL, &key);

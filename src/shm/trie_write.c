@@ -295,9 +295,10 @@ level_find(const struct trie *t, struct trie_look *l, cellno parent,
 		return get(&node_at(t, parent)->star);
 	if (kind == TRIE_TAIL)
 		return get(&node_at(t, parent)->tail);
-	if (level > 0 && get(&node_at(t, parent)->cell.link) == 0)
-		return 0;
 	key = level_key(pat, level);
+	if (level > 0 && (get(&node_at(t, parent)->cell.link) &
+	    hint_bit(key.hash)) == 0)
+		return 0;
 	return trie_look_child(l, parent, kind, &key);
 }
 
@@ -390,8 +391,9 @@ node_link(struct trie *t, cellno no)
 		set_link(&up->tail, no);
 		break;
 	case TRIE_LITERAL:
-		/* Before the edge: 0 means there is none. */
-		set_link(&up->cell.link, get(&up->cell.link) + 1);
+		/* Before the edge: without it nobody looks. */
+		set_link(&up->cell.link, hint_add(get(&up->cell.link),
+		    get(&nd->hash)));
 		CRASH_POINT("trie-hint-raised");
 		/* FALLTHROUGH */
 	default:
@@ -452,7 +454,7 @@ node_unlink(struct trie *t, cellno no)
 	else
 		edges_drop(&t->edges, edge_hash(parent, get(&nd->hash)), no);
 	if (kind == TRIE_LITERAL)
-		set_link(&up->cell.link, get(&up->cell.link) - 1);
+		set_link(&up->cell.link, hint_drop(get(&up->cell.link)));
 }
 
 static bool
@@ -817,8 +819,13 @@ nodes_valid(const struct trie *t, struct census *c, cellno no)
 			return false;
 		c->cells += 1 + text_cells(cell_len(get(&nd->cell.meta)),
 		    TRIE_NODE_TEXT);
-		c->hints += get(&nd->cell.link);
-		c->literals += kind_at(t, no) == TRIE_LITERAL;
+		c->hints += get(&nd->cell.link) & HINT_COUNT;
+		if (kind_at(t, no) == TRIE_LITERAL) {
+			c->literals++;
+			if ((get(&node_at(t, get(&nd->parent))->cell.link) &
+			    hint_bit(get(&nd->hash))) == 0)
+				return false;
+		}
 		if (get(&nd->tail) != 0 && !nodes_valid(t, c, get(&nd->tail)))
 			return false;
 	}

@@ -903,6 +903,35 @@ END_TEST
 
 /* ---- references ---- */
 
+START_TEST(a_hint_admits_every_child)
+{
+	uint32_t hash[3] = { 0, UINT32_C(0x20000000), UINT32_MAX };
+	uint32_t hint = 0, i;
+
+	for (i = 0; i < 3; i++)
+		hint = hint_add(hint, hash[i]);
+	ck_assert_uint_eq(hint & HINT_COUNT, 3);
+	for (i = 0; i < 3; i++)
+		ck_assert(hint & hint_bit(hash[i]));
+	ck_assert(!(hint & hint_bit(UINT32_C(0x40000000))));
+	ck_assert_uint_eq(hint_drop(hint_drop(hint)) & HINT_COUNT, 1);
+	ck_assert_uint_eq(hint_drop(hint_drop(hint_drop(hint))), 0);
+}
+END_TEST
+
+/* It no longer knows how many there are: not few, then. */
+START_TEST(a_hint_of_very_many_children_stays)
+{
+	uint32_t hint = hint_add(HINT_COUNT - 1, 7);
+
+	ck_assert_uint_eq(hint & HINT_COUNT, HINT_COUNT);
+	hint = hint_add(hint, UINT32_MAX);
+	ck_assert_uint_eq(hint, HINT_COUNT | hint_bit(7) |
+	    hint_bit(UINT32_MAX));
+	ck_assert_uint_eq(hint_drop(hint), hint);
+}
+END_TEST
+
 START_TEST(references_of_a_reused_cell_are_dead)
 {
 	struct trie_ref a = add("a"), b;
@@ -1235,6 +1264,8 @@ trie_suite(void)
 	tcase_add_test(tc, all_combinations);
 	tcase_add_test(tc, full_is_an_error_and_changes_nothing);
 	tcase_add_loop_test(tc, every_small_limit_is_kept, 0, 14);
+	tcase_add_test(tc, a_hint_admits_every_child);
+	tcase_add_test(tc, a_hint_of_very_many_children_stays);
 	tcase_add_test(tc, references_of_a_reused_cell_are_dead);
 	tcase_add_test(tc, a_successor_repeats_no_reference);
 	tcase_add_test(tc, a_zone_not_emptied_is_refused);
