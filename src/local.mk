@@ -104,6 +104,8 @@ libnatsd_a_SOURCES = \
 	%D%/worker/client_out.c \
 	%D%/worker/deal.c \
 	%D%/worker/deliver.c \
+	%D%/worker/drop.c \
+	%D%/worker/drop.h \
 	%D%/worker/lane.c \
 	%D%/worker/match.c \
 	%D%/worker/match.h \
@@ -118,6 +120,7 @@ libnatsd_a_SOURCES = \
 	%D%/worker/record.h \
 	%D%/worker/refuse.c \
 	%D%/worker/route.c \
+	%D%/worker/slow.c \
 	%D%/worker/stall.c \
 	%D%/worker/stall.h \
 	%D%/worker/subs.c \

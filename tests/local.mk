@@ -33,6 +33,7 @@ unit_tests = \
 	%D%/unit/test_chan \
 	%D%/unit/test_cid \
 	%D%/unit/test_connect \
+	%D%/unit/test_drop \
 	%D%/unit/test_emit \
 	%D%/unit/test_escape \
 	%D%/unit/test_hash \
@@ -174,6 +175,7 @@ process_tests = \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py \
+	%D%/wire/31_slow_policy.py \
 	%D%/wire/32_containment.py \
 	%D%/wire/35_network.py
 if HAVE_PYTHON
@@ -273,6 +275,7 @@ EXTRA_DIST += \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py \
+	%D%/wire/31_slow_policy.py \
 	%D%/wire/32_containment.py \
 	%D%/wire/35_network.py
 

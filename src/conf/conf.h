@@ -29,6 +29,13 @@ struct conf_listen {
 	uint32_t line; /* in the file, 0 = default or command line */
 };
 
+/* What happens to a client with more than max_pending to take. */
+enum conf_slow {
+	CONF_SLOW_CLOSE, /* it is closed */
+	CONF_SLOW_NEWEST, /* it does not get what comes */
+	CONF_SLOW_OLDEST /* what has waited longest is thrown away */
+};
+
 enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_FILE, CONF_LOG_SYSLOG };
 
 struct conf {
@@ -64,6 +71,7 @@ struct conf {
 	uint32_t ping_max;
 	uint64_t write_deadline_ms;
 	bool no_fast_producer_stall;
+	uint32_t slow_consumer; /* enum conf_slow */
 	bool no_header_support;
 	/* authorization: user/password or token, plain */
 	bool auth_required;

@@ -24,10 +24,10 @@ static const char *const unsupported_top[] = {
 	"prof_block_rate", "proxies", "proxy_protocol",
 	"reconnect_error_reports", "remote_syslog", "resolver",
 	"resolver_pinned_accounts", "resolver_preload", "resolver_tls", "root",
-	"roots", "server_metadata", "server_tags", "slow_consumer", "store_dir",
-	"strict_jetstream", "system", "system_account", "tls",
-	"trace_headers", "trace_verbose", "trusted", "trusted_keys", "users",
-	"websocket", "ws", "write_timeout",
+	"roots", "server_metadata", "server_tags", "store_dir",
+	"strict_jetstream", "system", "system_account", "tls", "trace_headers",
+	"trace_verbose", "trusted", "trusted_keys", "users", "websocket", "ws",
+	"write_timeout",
 };
 
 /* The same in the section authorization. */

@@ -27,18 +27,30 @@ static opt_check_fn check_path;
 #define AT(field) offsetof(struct conf, field), \
 	sizeof(((struct conf *)NULL)->field)
 #define STRING(name, alias, field, flags, def, check) \
-	{ name, alias, OPT_TOP, OPT_STRING, flags, AT(field), 0, 0, def, check }
+	{ name, alias, OPT_TOP, OPT_STRING, flags, AT(field), 0, 0, def, check, \
+	    NULL }
 #define BOOL(name, alias, field, flags, def) \
-	{ name, alias, OPT_TOP, OPT_BOOL, flags, AT(field), 0, 1, def, NULL }
+	{ name, alias, OPT_TOP, OPT_BOOL, flags, AT(field), 0, 1, def, NULL, \
+	    NULL }
 #define U32(name, alias, field, flags, min, max, def) \
-	{ name, alias, OPT_TOP, OPT_U32, flags, AT(field), min, max, def, NULL }
+	{ name, alias, OPT_TOP, OPT_U32, flags, AT(field), min, max, def, \
+	    NULL, NULL }
 #define U64(name, alias, field, flags, min, max, def) \
-	{ name, alias, OPT_TOP, OPT_U64, flags, AT(field), min, max, def, NULL }
+	{ name, alias, OPT_TOP, OPT_U64, flags, AT(field), min, max, def, \
+	    NULL, NULL }
 #define MS(name, field, flags, min, max, def) \
-	{ name, NULL, OPT_TOP, OPT_MS, flags, AT(field), min, max, def, NULL }
+	{ name, NULL, OPT_TOP, OPT_MS, flags, AT(field), min, max, def, \
+	    NULL, NULL }
 #define SECRET(name, alias, field, flags) \
 	{ name, alias, OPT_AUTHORIZATION, OPT_STRING, \
-	    OPT_NOT_EMPTY | (flags), AT(field), 0, 0, "", check_secret }
+	    OPT_NOT_EMPTY | (flags), AT(field), 0, 0, "", check_secret, NULL }
+#define CHOICE(name, field, flags, words, def) \
+	{ name, NULL, OPT_TOP, OPT_CHOICE, flags, AT(field), 0, 0, def, NULL, \
+	    words }
+
+/* As in enum conf_slow. */
+static const char *const slow_words[] = { "close", "drop_newest",
+	"drop_oldest", NULL };
 
 /* In the order in which --dump_config prints them. */
 const struct opt opt_table[] = {
@@ -64,11 +76,11 @@ const struct opt opt_table[] = {
 	STRING("client_advertise", NULL, client_advertise, 0, "",
 	    addr_check_advertise),
 	{ "listen", NULL, OPT_TOP, OPT_LISTEN, OPT_RESTART, 0, 0, 0, 0, NULL,
-	    NULL },
+	    NULL, NULL },
 	{ "host", "net", OPT_TOP, OPT_HOST, OPT_RESTART, 0, 0, 0, 0, NULL,
-	    check_host },
+	    check_host, NULL },
 	{ "port", NULL, OPT_TOP, OPT_PORT, OPT_RESTART, 0, 0, 0, 65535, NULL,
-	    NULL },
+	    NULL, NULL },
 	/* limits */
 	U32("max_connections", "max_conn", max_connections, OPT_UNLIMITED, 0,
 	    INT32_MAX, "65536"),
@@ -84,6 +96,7 @@ const struct opt opt_table[] = {
 	U32("ping_max", NULL, ping_max, 0, 1, 1 << 30, "2"),
 	MS("write_deadline", write_deadline_ms, 0, 1, DAY_MS, "10s"),
 	BOOL("no_fast_producer_stall", NULL, no_fast_producer_stall, 0, "off"),
+	CHOICE("slow_consumer", slow_consumer, 0, slow_words, "close"),
 	BOOL("no_header_support", NULL, no_header_support, OPT_RESTART, "off"),
 	/* logging */
 	STRING("log_file", "logfile", log_file, 0, "", check_path),
@@ -105,7 +118,7 @@ const struct opt opt_table[] = {
 	SECRET("password", "pass", auth_password, OPT_SECRET),
 	SECRET("token", NULL, auth_token, OPT_SECRET),
 	{ "timeout", NULL, OPT_AUTHORIZATION, OPT_MS, 0, AT(auth_timeout_ms),
-	    1, DAY_MS, "2s", NULL },
+	    1, DAY_MS, "2s", NULL, NULL },
 };
 const unsigned opt_count = sizeof opt_table / sizeof opt_table[0];
 
@@ -348,6 +361,36 @@ set_bool(const struct opt *opt, struct draft *d, const char *value, char *err,
 	    errlen);
 }
 
+/* "a, b or c" */
+static void
+format_words(const struct opt *opt, char *out, size_t outlen)
+{
+	const char *const *word = opt->words;
+	size_t len = 0;
+
+	for (*out = '\0'; *word != NULL && len < outlen; word++)
+		len += (size_t)snprintf(out + len, outlen - len, "%s%s",
+		    word == opt->words ? "" : word[1] != NULL ? ", " : " or ",
+		    *word);
+}
+
+static int
+set_choice(const struct opt *opt, struct draft *d, const char *value,
+    char *err, size_t errlen)
+{
+	char expected[192];
+	uint32_t i;
+
+	for (i = 0; opt->words[i] != NULL; i++) {
+		if (strcasecmp(value, opt->words[i]) == 0) {
+			*(uint32_t *)field(opt, &d->conf) = i;
+			return 0;
+		}
+	}
+	format_words(opt, expected, sizeof expected);
+	return wrong(opt, value, expected, err, errlen);
+}
+
 static int
 set_string(const struct opt *opt, struct draft *d, const char *value,
     char *err, size_t errlen)
@@ -436,6 +479,8 @@ opt_set(const struct opt *opt, struct draft *d, const char *value, char *err,
 	switch (opt->type) {
 	case OPT_STRING:
 		return set_string(opt, d, value, err, errlen);
+	case OPT_CHOICE:
+		return set_choice(opt, d, value, err, errlen);
 	case OPT_BOOL:
 		return set_bool(opt, d, value, err, errlen);
 	case OPT_U32:
@@ -466,6 +511,10 @@ opt_format(const struct opt *opt, const struct conf *conf, char *out,
 		return;
 	case OPT_BOOL:
 		snprintf(out, outlen, "%s", *(const bool *)p ? "on" : "off");
+		return;
+	case OPT_CHOICE:
+		snprintf(out, outlen, "%s",
+		    opt->words[*(const uint32_t *)p]);
 		return;
 	case OPT_U32:
 		format_number(opt, *(const uint32_t *)p, out, outlen);

@@ -19,6 +19,7 @@ enum opt_type {
 	OPT_U32,  /* a count, read as a size */
 	OPT_U64,  /* a size */
 	OPT_MS,	  /* a duration, kept in milliseconds as uint64_t */
+	OPT_CHOICE, /* one of the words, kept as its place, a uint32_t */
 	OPT_HOST, /* kept in struct draft until the listeners are known */
 	OPT_PORT,
 	OPT_LISTEN, /* list */
@@ -47,6 +48,7 @@ struct opt {
 	uint64_t min, max;
 	const char *def;
 	opt_check_fn *check;
+	const char *const *words; /* OPT_CHOICE, up to a NULL */
 };
 
 /* A configuration while it is read. */

@@ -15,13 +15,13 @@
 
 static_assert(sizeof(struct score_proc_shm) == 2 * NATSD_CACHELINE,
     "score process line layout");
-static_assert(offsetof(struct score_proc_shm, auth_errors) == 16 * 8,
+static_assert(offsetof(struct score_proc_shm, dropped_bytes) == 18 * 8,
     "score process line layout");
 static_assert(sizeof(struct score_conn_shm) == 3 * SCORE_ALIGN,
     "score connection line layout");
-static_assert(offsetof(struct score_conn_shm, addr) == 88 &&
-    offsetof(struct score_conn_shm, name) == 112 &&
-    offsetof(struct score_conn_shm, version) == 168,
+static_assert(offsetof(struct score_conn_shm, addr) == 104 &&
+    offsetof(struct score_conn_shm, name) == 124 &&
+    offsetof(struct score_conn_shm, version) == 176,
     "score connection line layout");
 
 /* Lines begin behind the process' line. */

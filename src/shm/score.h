@@ -16,8 +16,8 @@
 
 /* Bytes kept of a client's texts, the NUL included. */
 #define SCORE_NAME 40
-#define SCORE_LANG 16
-#define SCORE_VERSION 24
+#define SCORE_LANG 12
+#define SCORE_VERSION 16
 /* Lines of connections lie at multiples of this: there are many of them, and
  * their one writer has nobody to share a pair of cache lines with. */
 #define SCORE_ALIGN 64
@@ -52,6 +52,8 @@ struct score_proc_shm {
 	_Atomic uint64_t index_cells;
 	_Atomic uint64_t memory; /* private bytes counted against memory_max */
 	_Atomic uint64_t auth_errors;
+	_Atomic uint64_t dropped_msgs; /* sums of the connections' */
+	_Atomic uint64_t dropped_bytes;
 };
 
 enum score_conn_state { SCORE_FREE = 0, SCORE_OPEN = 1 };
@@ -80,9 +82,13 @@ struct score_conn_shm {
 	_Atomic uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
 	_Atomic uint64_t pending_bytes;
 	_Atomic uint64_t stalls;
+	/* Messages that slow_consumer or no_fast_producer_stall have kept from
+	 * it, and their bytes as out_bytes has them.  What drop_oldest throws
+	 * away is counted in out_msgs too: it was queued. */
+	_Atomic uint64_t dropped_msgs, dropped_bytes;
 	uint8_t addr[16]; /* peer, IPv4-mapped or IPv6; zeros for Unix */
-	_Atomic uint32_t port;
-	_Atomic uint32_t transport; /* 0 TCP, 1 Unix */
+	_Atomic uint16_t port;
+	_Atomic uint16_t transport; /* 0 TCP, 1 Unix */
 	char name[SCORE_NAME];
 	char lang[SCORE_LANG];
 	char version[SCORE_VERSION];

@@ -197,7 +197,7 @@ score_peer(struct client *c, const struct sockaddr_storage *addr)
 	const struct sockaddr_in6 *in6 = (const void *)addr;
 	const struct sockaddr_in *in = (const void *)addr;
 	struct score_conn_shm *s = c->score;
-	uint32_t port = 0;
+	uint16_t port = 0;
 
 	memset(s->addr, 0, sizeof s->addr);
 	if (addr->ss_family == AF_INET) {
@@ -406,6 +406,7 @@ take_apart(struct worker *w, struct client *c)
 	enum client_list l;
 
 	client_unsubscribe(w, c);
+	slow_gone(w, c);
 	drop_big(w, c);
 	drop_in(w, c);
 	/* What is queued leaves if the socket takes it at once. */
@@ -629,14 +630,7 @@ write_deadlines(struct worker *w)
 		    c->last_progress_ms <= w->conf.write_deadline_ms ||
 		    client_progress(w, c))
 			continue;
-		if (c->authorized)
-			score_add(&w->score->slow_consumers, 1);
-		log_limited(&w->limit_client, LOG_LVL_INFO,
-		    "%s - Slow Consumer Detected: WriteDeadline of %llums "
-		    "exceeded with %zu total bytes.", client_name(w, c),
-		    (unsigned long long)w->conf.write_deadline_ms,
-		    c->out.bytes);
-		client_close(w, c, "Slow Consumer (Write Deadline)");
+		slow_deadline(w, c);
 		out_clear(&w->pool, &c->out);
 	}
 }
@@ -646,6 +640,7 @@ client_tick(struct worker *w)
 {
 	write_deadlines(w);
 	memory_deadline(w);
+	slow_tick(w);
 }
 
 /* ---- waiting --------------------------------------------------------- */

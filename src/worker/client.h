@@ -22,6 +22,7 @@
 struct worker;
 struct bigmsg;
 struct score_conn_shm;
+struct client_drops;
 
 enum client_state {
 	CLIENT_OPEN,
@@ -114,6 +115,7 @@ struct client {
 	uint64_t stall_until_ms;
 	uint64_t last_progress_ms; /* the socket took something */
 	int kernel_queue; /* bytes in its send queue when last looked at */
+	struct client_drops *drops; /* slow.c: while messages are dropped */
 	uint64_t wait_since_ms;
 	uint64_t ping_sent_ns;
 	uint64_t rtt_at_ms;

@@ -108,16 +108,6 @@ fill(uint8_t *dst, const struct shape *sh, uint32_t n)
 		memcpy(dst + unit - 2, "\r\n", 2);
 }
 
-static void
-slow_consumer(struct worker *w, struct client *c)
-{
-	score_add(&w->score->slow_consumers, 1);
-	log_limited(&w->limit_client, LOG_LVL_INFO,
-	    "%s - Slow Consumer Detected: MaxPending of %llu Exceeded",
-	    client_name(w, c), (unsigned long long)w->conf.max_pending);
-	client_close(w, c, "Slow Consumer (Pending Bytes)");
-}
-
 /* Is there room for n more bytes within max_pending?  What the socket takes
  * now does not count. */
 static bool
@@ -133,7 +123,7 @@ room_pending(struct worker *w, struct client *c, size_t n)
 	if (c->out.bytes + n <= w->conf.max_pending ||
 	    (c->out.bytes == 0 && n <= w->conf.max_payload + 65536))
 		return true;
-	slow_consumer(w, c);
+	slow_pending(w, c);
 	return false;
 }
 
@@ -218,6 +208,17 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 	return true;
 }
 
+/* How many of n messages of `unit` bytes may be queued now. */
+static uint32_t
+admit(struct worker *w, struct client *c, struct msg *m, size_t unit,
+    uint32_t n)
+{
+	if (slow_drops(w))
+		return slow_room(w, c, unit, n);
+	return room_pending(w, c, n * unit) &&
+	    stall_check(w, c, m, n * unit, n) ? n : 0;
+}
+
 /* The socket takes no more for now: its write deadline runs. */
 static void
 block(struct worker *w, struct client *c)
@@ -269,19 +270,13 @@ write_large(struct worker *w, struct client *c, const struct shape *sh,
 {
 	struct out_extra x = { { sh->line, body, (const uint8_t *)"\r\n" },
 	    { sh->line_len, sh->body_len - 2, 2 } };
-	size_t sent, skip;
-	int i;
+	size_t sent;
 
 	if (!write_now(w, c, &x, &sent))
 		return c->state == CLIENT_OPEN;
-	for (i = 0; i < OUT_PARTS; i++) {
-		skip = sent < x.len[i] ? sent : x.len[i];
-		sent -= skip;
-		if (out_append(&w->pool, &c->out, x.p[i] + skip,
-		    x.len[i] - skip) != 0) {
-			client_close(w, c, "Out of Memory");
-			return false;
-		}
+	if (out_append_rest(&w->pool, &c->out, &x, sent) != 0) {
+		client_close(w, c, "Out of Memory");
+		return false;
 	}
 	block(w, c);
 	return true;
@@ -336,40 +331,6 @@ put_run(struct worker *w, const struct shape *sh, uint8_t *dst, uint32_t n)
 		fill(dst, sh, n);
 }
 
-/* A whole run, from the block that it shares with the other receivers. */
-static uint32_t
-write_block(struct worker *w, struct client *c, struct msg *m,
-    struct shape *sh, uint32_t n)
-{
-	size_t len = n * (sh->line_len + sh->body_len), sent;
-	struct out_extra x;
-
-	if (!room_pending(w, c, len) || !stall_check(w, c, m, len, n))
-		return 0;
-	if (make_block(w, sh, n) != 0)
-		goto nomem;
-	x = (struct out_extra){ { w->block->data }, { len } };
-	if (!write_now(w, c, &x, &sent))
-		return c->state == CLIENT_OPEN ? n : 0;
-	if (out_append_block(&w->pool, &c->out, w->block, sent,
-	    len - sent) != 0)
-		goto nomem;
-	block(w, c);
-	return n;
-nomem:
-	client_close(w, c, "Out of Memory");
-	return 0;
-}
-
-static bool
-wants_block(const struct worker *w, const struct shape *sh, uint32_t n)
-{
-	size_t len = n * (sh->line_len + sh->body_len);
-
-	return w->block_shared && n > 1 && len >= WORKER_BLOCK_MIN &&
-	    len <= OUT_BLOCK && len <= w->conf.max_pending / 4;
-}
-
 /* Up to n messages from sh->body on; how many were queued. */
 static uint32_t
 write_slices(struct worker *w, struct client *c, struct msg *m,
@@ -383,8 +344,7 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 	    WORKER_FLUSH_EARLY / unit;
 	while (done < n) {
 		k = n - done < most ? n - done : (uint32_t)most;
-		if (!room_pending(w, c, k * unit) ||
-		    !stall_check(w, c, m, k * unit, k))
+		if ((k = admit(w, c, m, unit, k)) == 0)
 			return done;
 		if (sh->body_len >= WORKER_LARGE) {
 			k = 1;
@@ -407,6 +367,41 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 		done += k;
 	}
 	return done;
+}
+
+/* A whole run, from the block that it shares with the other receivers. */
+static uint32_t
+write_block(struct worker *w, struct client *c, struct msg *m,
+    struct shape *sh, uint32_t n)
+{
+	size_t unit = sh->line_len + sh->body_len, len = n * unit, sent;
+	uint32_t k = admit(w, c, m, unit, n);
+	struct out_extra x;
+
+	if (k < n)
+		return k == 0 ? 0 : write_slices(w, c, m, sh, k);
+	if (make_block(w, sh, n) != 0)
+		goto nomem;
+	x = (struct out_extra){ { w->block->data }, { len } };
+	if (!write_now(w, c, &x, &sent))
+		return c->state == CLIENT_OPEN ? n : 0;
+	if (out_append_block(&w->pool, &c->out, w->block, sent,
+	    len - sent, unit) != 0)
+		goto nomem;
+	block(w, c);
+	return n;
+nomem:
+	client_close(w, c, "Out of Memory");
+	return 0;
+}
+
+static bool
+wants_block(const struct worker *w, const struct shape *sh, uint32_t n)
+{
+	size_t len = n * (sh->line_len + sh->body_len);
+
+	return w->block_shared && n > 1 && len >= WORKER_BLOCK_MIN &&
+	    len <= OUT_BLOCK && len <= w->conf.max_pending / 4;
 }
 
 /* The control line for this receiver; it stays for the next one with the
@@ -442,18 +437,66 @@ is_publisher(const struct worker *w, const struct client *c,
 	    m->from.line == c->line && m->from.incarnation == w->incarnation;
 }
 
+/* Would n messages like that stay within max_pending, and with the longest
+ * line that they may get? */
+static bool
+client_holds(const struct worker *w, const struct client *c,
+    const struct sub *s, const struct msg *m, uint32_t n)
+{
+	uint64_t unit = emit_msg_max(m->subject.len, s->sid_len,
+	    m->reply.len) + m->size + 2;
+
+	return c->out.bytes + n * unit <= w->conf.max_pending;
+}
+
+/* May it get a message from there at all? */
+static bool
+client_may(const struct worker *w, const struct client *c, const struct msg *m)
+{
+	return c->state == CLIENT_OPEN &&
+	    (m->from.echo || !is_publisher(w, c, m));
+}
+
 static bool
 client_accepts(const struct worker *w, const struct subscriber *who,
     const struct sub *s, const struct msg *m)
 {
 	const struct client *c = (const struct client *)(const void *)who;
 
-	(void)s;
-	if (c->state != CLIENT_OPEN || (!m->from.echo && is_publisher(w, c, m)))
+	if (!client_may(w, c, m))
 		return false;
+	if (!c->blocked || w->conf.slow_consumer == CONF_SLOW_OLDEST)
+		return true;
+	if (w->conf.slow_consumer == CONF_SLOW_NEWEST)
+		return client_holds(w, c, s, m, 1);
 	/* stall_check() would drop it. */
-	return !c->blocked || !w->conf.no_fast_producer_stall ||
+	return !w->conf.no_fast_producer_stall ||
 	    c->out.bytes + m->size <= w->conf.max_pending / 4 * 3;
+}
+
+static bool
+client_fits(const struct worker *w, const struct subscriber *who,
+    const struct sub *s, const struct msg *m)
+{
+	const struct client *c = (const struct client *)(const void *)who;
+
+	return w->conf.slow_consumer != CONF_SLOW_NEWEST ||
+	    client_holds(w, c, s, m, m->count);
+}
+
+static bool
+client_dropped(struct worker *w, struct subscriber *who, const struct sub *s,
+    const struct msg *m)
+{
+	struct client *c = client_of(who);
+
+	/* Any member takes what it is given with drop_oldest, or could not. */
+	if (!client_may(w, c, m) ||
+	    (w->conf.slow_consumer != CONF_SLOW_OLDEST &&
+	    client_accepts(w, who, s, m)))
+		return false;
+	slow_dropped(w, c, 1, c->headers ? m->size : m->size - m->hdr_size);
+	return true;
 }
 
 static void
@@ -474,19 +517,27 @@ client_deliver(struct worker *w, struct subscriber *who, const struct sub *s,
     struct msg *m, uint32_t first, uint32_t n)
 {
 	struct client *c = client_of(who);
+	const uint8_t *body;
 	struct shape sh;
 	uint32_t sent;
 
-	if (!client_accepts(w, who, s, m))
+	if (!client_may(w, c, m))
 		return 0;
 	shape_line(w, c, s, m, &sh);
 	sh.body += first * sh.stride;
-	if (log_trace_on())
-		trace_msgs(w, c, &sh, n);
+	body = sh.body;
 	if (wants_block(w, &sh, n))
 		sent = write_block(w, c, m, &sh, n);
 	else
 		sent = write_slices(w, c, m, &sh, n);
+	if (log_trace_on()) {
+		sh.body = body;
+		trace_msgs(w, c, &sh, sent);
+	}
+	/* One of a group's may still find another member. */
+	if (sent < n && c->state == CLIENT_OPEN &&
+	    (s->flags & SUB_GROUP) == 0)
+		slow_dropped(w, c, n - sent, sh.body_len - 2);
 	score_add(&w->score->out_msgs, sent);
 	score_add(&w->score->out_bytes, (uint64_t)sent * (sh.body_len - 2));
 	score_add(&c->score->out_msgs, sent);
@@ -512,7 +563,8 @@ client_finished(struct worker *w, struct subscriber *who, uint32_t n)
 }
 
 const struct subscriber_ops client_subscriber_ops = {
-	client_accepts, client_deliver, client_finished
+	client_accepts, client_fits, client_dropped, client_deliver,
+	client_finished
 };
 
 /* ---- flushes --------------------------------------------------------- */
@@ -520,7 +572,8 @@ const struct subscriber_ops client_subscriber_ops = {
 void
 client_write(struct worker *w, struct client *c, const void *p, size_t len)
 {
-	if (c->state != CLIENT_OPEN || !room_pending(w, c, len))
+	if (c->state != CLIENT_OPEN || !(slow_drops(w) ?
+	    slow_room_line(w, c, len) : room_pending(w, c, len)))
 		return;
 	if (out_append(&w->pool, &c->out, p, len) != 0) {
 		client_close(w, c, "Out of Memory");

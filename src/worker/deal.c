@@ -6,9 +6,10 @@
  *
  * Taken one by one (route.c) are: groups with members that have a max, since
  * the draw of a message then depends on what became of the one before; with
- * two members in one connection here, since order holds over both; with very
- * many members, and large payloads, since nothing would be gained; and where a
- * message may be larger than half a ring, which goes in fragments (big.c).
+ * two members in one connection here, since order holds over both; where one
+ * might not take all it is dealt; with very many members, and large payloads,
+ * since nothing would be gained; and where a message may be larger than half a
+ * ring, which goes in fragments (big.c).
  */
 #include <config.h>
 
@@ -72,8 +73,12 @@ add_members(struct worker *w, const struct msg *m, cellno cell)
 		if (s->max != 0 || s->who->mark == w->mark)
 			return false;
 		s->who->mark = w->mark;
-		if (s->who->ops->accepts(w, s->who, s, m))
-			d->member[d->nmembers++] = member[i];
+		if (!s->who->ops->accepts(w, s->who, s, m))
+			continue;
+		/* What it could not take would be lost. */
+		if (!s->who->ops->fits(w, s->who, s, m))
+			return false;
+		d->member[d->nmembers++] = member[i];
 	}
 	return true;
 }

@@ -209,6 +209,20 @@ deliver_group(struct worker *w, struct msg *m, const cellno *cell, uint32_t n)
 }
 
 void
+deliver_dropped(struct worker *w, const struct msg *m, const cellno *cell,
+    uint32_t n)
+{
+	uint32_t all = members(w, cell, n), i;
+	const struct sub *s;
+
+	for (i = 0; i < all; i++) {
+		s = subs_at(&w->subs, member(w, cell, n, i));
+		if (s->who->ops->dropped(w, s->who, s, m))
+			return;
+	}
+}
+
+void
 deliver_finish(struct worker *w)
 {
 	struct sub *s;

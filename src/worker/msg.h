@@ -70,6 +70,13 @@ struct subscriber_ops {
 	/* Would this subscription take a message from that origin now? */
 	bool (*accepts)(const struct worker *w, const struct subscriber *who,
 	    const struct sub *s, const struct msg *m);
+	/* All of the run, however much is pending for it? */
+	bool (*fits)(const struct worker *w, const struct subscriber *who,
+	    const struct sub *s, const struct msg *m);
+	/* A message of a group went to nobody.  True: for it is too slow to
+	 * take it; that is counted then. */
+	bool (*dropped)(struct worker *w, struct subscriber *who,
+	    const struct sub *s, const struct msg *m);
 	/* Messages first .. first + n - 1 of the run; the number taken. */
 	uint32_t (*deliver)(struct worker *w, struct subscriber *who,
 	    const struct sub *s, struct msg *m, uint32_t first, uint32_t n);

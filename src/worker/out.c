@@ -26,8 +26,8 @@
 #define OUT_ALIGN 64u /* what a cache line and the kernel's copies like */
 #define IOV_MAX_OUT 64
 
-static struct out_chunk *
-chunk_new(struct out_pool *pool, size_t need)
+struct out_chunk *
+out_chunk_new(struct out_pool *pool, size_t need)
 {
 	struct out_chunk *k, **list = NULL;
 	uint32_t *n = NULL;
@@ -53,7 +53,7 @@ chunk_new(struct out_pool *pool, size_t need)
 	k->data = k->own;
 	k->block = NULL;
 	k->size = (uint32_t)size;
-	k->start = k->end = 0;
+	k->start = k->end = k->whole = 0;
 	pool->used += sizeof *k + size;
 	return k;
 }
@@ -86,8 +86,8 @@ part_free(struct out_pool *pool, struct out_chunk *k)
 	pool->npart++;
 }
 
-static void
-chunk_free(struct out_pool *pool, struct out_chunk *k)
+void
+out_chunk_free(struct out_pool *pool, struct out_chunk *k)
 {
 	if (k->block != NULL) {
 		out_block_drop(pool, &k->block);
@@ -130,35 +130,78 @@ out_room(struct out_pool *pool, struct out *out, size_t n)
 	/* What is queued already will not be the last of it. */
 	if (k != NULL && want < OUT_BIG - sizeof *k)
 		want = OUT_BIG - sizeof *k;
-	if ((k = chunk_new(pool, want)) == NULL)
+	if ((k = out_chunk_new(pool, want)) == NULL)
 		return NULL;
 	link_chunk(out, k);
 	return k->data;
 }
 
-int
-out_append(struct out_pool *pool, struct out *out, const void *p, size_t len)
+/* Where in the n bytes from `at` on of what is appended does a message begin,
+ * when one ends to_end bytes from its start and then every `unit` bytes? */
+static uint32_t
+first_whole(size_t at, size_t n, size_t to_end, size_t unit)
 {
-	const uint8_t *src = p;
-	uint8_t *dst;
-	size_t n;
+	size_t next = to_end;
 
-	while (len > 0) {
-		n = len;
-		if (out->last != NULL &&
-		    out->last->size - out->last->end > OUT_SLACK) {
-			if (n > out->last->size - out->last->end - OUT_SLACK)
-				n = out->last->size - out->last->end -
-				    OUT_SLACK;
+	if (at > to_end)
+		next += (at - to_end + unit - 1) / unit * unit;
+	return next - at <= n ? (uint32_t)(next - at) : OUT_NONE;
+}
+
+static int
+append(struct out_pool *pool, struct out *out, const uint8_t *src, size_t len,
+    size_t to_end, size_t unit)
+{
+	const struct out_chunk *last;
+	size_t n, at = 0;
+	uint8_t *dst;
+
+	while (at < len) {
+		n = len - at;
+		last = out->last;
+		if (last != NULL && last->size - last->end > OUT_SLACK) {
+			if (n > last->size - last->end - OUT_SLACK)
+				n = last->size - last->end - OUT_SLACK;
 		} else if (n > OUT_BIG - sizeof(struct out_chunk) - OUT_SLACK)
 			n = OUT_BIG - sizeof(struct out_chunk) - OUT_SLACK;
 		if ((dst = out_room(pool, out, n)) == NULL)
 			return -1;
-		memcpy(dst, src, n);
+		memcpy(dst, src + at, n);
 		out_took(out, n);
-		src += n;
-		len -= n;
+		if (out->last != last)
+			out->last->whole = first_whole(at, n, to_end, unit);
+		at += n;
 	}
+	return 0;
+}
+
+int
+out_append(struct out_pool *pool, struct out *out, const void *p, size_t len)
+{
+	return append(pool, out, p, len, 0, len);
+}
+
+int
+out_append_rest(struct out_pool *pool, struct out *out,
+    const struct out_extra *x, size_t sent)
+{
+	size_t all = 0, left, skip;
+	int i;
+
+	for (i = 0; i < OUT_PARTS; i++)
+		all += x->len[i];
+	left = all - sent;
+	for (i = 0; i < OUT_PARTS; i++) {
+		skip = sent < x->len[i] ? sent : x->len[i];
+		sent -= skip;
+		if (append(pool, out, x->p[i] + skip, x->len[i] - skip,
+		    left == all ? 0 : left, all) != 0)
+			return -1;
+		left -= x->len[i] - skip;
+	}
+	/* A part before the last one may have begun the chunk. */
+	if (out->last != NULL && out->last->whole == OUT_NONE)
+		out->last->whole = out->last->end;
 	return 0;
 }
 
@@ -205,13 +248,14 @@ out_block_drop(struct out_pool *pool, struct out_block **bp)
 
 int
 out_append_block(struct out_pool *pool, struct out *out, struct out_block *b,
-    size_t at, size_t len)
+    size_t at, size_t len, size_t unit)
 {
+	size_t to_end = (unit - at % unit) % unit;
 	struct out_chunk *k;
 
 	/* A small rest must not keep a whole block. */
 	if (len < b->size / PART_SHARE)
-		return out_append(pool, out, b->data + at, len);
+		return append(pool, out, b->data + at, len, to_end, unit);
 	if ((k = part_new(pool)) == NULL)
 		return -1;
 	k->next = NULL;
@@ -220,9 +264,26 @@ out_append_block(struct out_pool *pool, struct out *out, struct out_block *b,
 	b->refs++;
 	k->start = (uint32_t)at;
 	k->end = k->size = (uint32_t)(at + len);
+	k->whole = (uint32_t)(at + to_end);
 	link_chunk(out, k);
 	out->bytes += len;
 	return 0;
+}
+
+struct out_chunk *
+out_chunk_part(struct out_pool *pool, const struct out_chunk *k, uint32_t end)
+{
+	struct out_chunk *n = part_new(pool);
+
+	if (n == NULL)
+		return NULL;
+	n->next = NULL;
+	n->data = k->data;
+	n->block = k->block;
+	n->block->refs++;
+	n->start = k->start;
+	n->end = n->size = n->whole = end;
+	return n;
 }
 
 /* ---- writing --------------------------------------------------------- */
@@ -243,9 +304,11 @@ out_consume(struct out_pool *pool, struct out *out, size_t n)
 		}
 		n -= have;
 		out->first = k->next;
+		if (out->kept == k)
+			out->kept = NULL;
 		if (out->first == NULL)
 			out->last = NULL;
-		chunk_free(pool, k);
+		out_chunk_free(pool, k);
 	}
 }
 
@@ -324,9 +387,9 @@ out_clear(struct out_pool *pool, struct out *out)
 
 	while ((k = out->first) != NULL) {
 		out->first = k->next;
-		chunk_free(pool, k);
+		out_chunk_free(pool, k);
 	}
-	out->last = NULL;
+	out->last = out->kept = NULL;
 	out->bytes = 0;
 }
 

@@ -352,6 +352,18 @@ group_here(const struct worker *w, const struct received_group *g, bool refs,
 	return n;
 }
 
+/* A message of a group is for nobody. */
+static void
+lost(struct worker *w, const struct received *x,
+    const struct received_group *g)
+{
+	const struct match *own;
+	bool refs = interest_here(w, x, &own);
+	cellno cell[GROUP_CELLS_MAX];
+
+	deliver_dropped(w, &x->m, cell, group_here(w, g, refs, own, cell));
+}
+
 /* Groups that nobody here took go on to another slot; the duty to refuse goes
  * along with a single one. */
 static void
@@ -367,9 +379,13 @@ pass_on(struct worker *w, struct received *x, uint64_t untaken,
 	for (i = 0; i < x->r.ngroups && i < 64; i++) {
 		if (!next_group(&at, x->groups_end, &g))
 			break;
-		if ((untaken & BIT(i)) != 0 && route_pass_on(w, &x->m,
-		    g.name, g.namelen, x->r.tried, x->r.nslots))
+		if ((untaken & BIT(i)) == 0)
+			continue;
+		if (route_pass_on(w, &x->m, g.name, g.namelen, x->r.tried,
+		    x->r.nslots))
 			passed = true;
+		else
+			lost(w, x, &g);
 	}
 	if (ask && !passed)
 		peer_send_refused(w, &x->m, x->r.nslots);

@@ -347,13 +347,22 @@ single_own(struct worker *w, struct msg *m, const struct match *x,
 {
 	bool taken = deliver_own(w, m, x);
 	cellno cell[GROUP_CELLS_MAX];
-	uint32_t g;
+	uint32_t g, n;
 
-	for (g = 0; g < x->ngroup; g++)
-		if (s->member[g] != 0 && (deliver_one(w, m, s->member[g]) ||
-		    deliver_group(w, m, cell, group_cells(x, &x->group[g],
-		    w->self, cell, GROUP_CELLS_MAX))))
+	for (g = 0; g < x->ngroup; g++) {
+		if (s->choice[g] != SLOTS_NONE && s->choice[g] != w->self)
+			continue;
+		if (s->member[g] != 0 && deliver_one(w, m, s->member[g])) {
 			taken = true;
+			continue;
+		}
+		n = group_cells(x, &x->group[g], w->self, cell,
+		    GROUP_CELLS_MAX);
+		if (s->member[g] != 0 && deliver_group(w, m, cell, n))
+			taken = true;
+		else
+			deliver_dropped(w, m, cell, n);
+	}
 	return taken;
 }
 

@@ -264,6 +264,7 @@ tick(struct loop *loop, struct loop_timer *t)
 	peer_watch(w);
 	accept_tick(w);
 	log_limited_flush(&w->limit_client, LOG_LVL_INFO);
+	log_limited_flush(&w->limit_slow, LOG_LVL_INFO);
 	for (s = 0; s < w->nslots; s++)
 		if (w->peer[s].attached && w->peer[s].incarnation != 0)
 			ring_tx_trim(&w->peer[s].tx);
@@ -273,7 +274,7 @@ tick(struct loop *loop, struct loop_timer *t)
 	    memory_order_relaxed);
 	/* At a whole SLEEP_MAX_MS if nothing is urgent: where pings are. */
 	loop_timer_set(loop, t, client_first(w, LIST_BLOCKED) == NULL &&
-	    client_first(w, LIST_WAIT) == NULL ?
+	    client_first(w, LIST_WAIT) == NULL && w->drops == NULL ?
 	    (w->now_ms / SLEEP_MAX_MS + 1) * SLEEP_MAX_MS :
 	    w->now_ms + TICK_MS);
 }

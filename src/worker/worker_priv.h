@@ -60,6 +60,7 @@ struct record_names {
 struct refusals;
 struct deal;
 struct lane;
+struct client_drops;
 
 struct worker_listener {
 	struct loop_fd lfd;
@@ -138,11 +139,12 @@ struct worker {
 	char server_id[HERITAGE_ID_LEN + 1];
 	char info_host[256];
 	int info_port;
-	struct log_limit limit_client, limit_accept, limit_peer;
+	struct log_limit limit_client, limit_accept, limit_peer, limit_slow;
 	uint64_t complained; /* slots complained of */
 	struct refusals *refusals; /* refuse.c */
 	struct deal *deal; /* deal.c: of the run at hand */
 	struct lane *lane; /* lane.c: lines seen lately */
+	struct client_drops *drops; /* slow.c: all there are */
 };
 
 /* Cheap random numbers for the choice of queue members (xorshift). */
@@ -303,6 +305,38 @@ bool deliver_group(struct worker *w, struct msg *m, const cellno *cell,
     uint32_t n);
 /* Remove the subscriptions that have reached their max. */
 void deliver_finish(struct worker *w);
+
+/* Nobody took a message of a group: the first member here that is too slow for
+ * it has lost it. */
+void deliver_dropped(struct worker *w, const struct msg *m,
+    const cellno *cell, uint32_t n);
+
+/* slow.c: clients that do not take what is queued for them.  Is there a policy
+ * that drops messages, so that nobody waits and nobody is closed for
+ * max_pending? */
+static inline bool
+slow_drops(const struct worker *w)
+{
+	return w->conf.slow_consumer != CONF_SLOW_CLOSE;
+}
+/* It has more than max_pending; or has made no progress for write_deadline:
+ * say so in the log, count it, close it. */
+void slow_pending(struct worker *w, struct client *c);
+void slow_deadline(struct worker *w, struct client *c);
+/* With such a policy: how many of n messages of `unit` bytes may be queued
+ * now.  The others it does not get. */
+uint32_t slow_room(struct worker *w, struct client *c, size_t unit,
+    uint32_t n);
+/* What is no message is queued in any case, within reason: else it is
+ * closed. */
+bool slow_room_line(struct worker *w, struct client *c, size_t len);
+/* It did not get n messages of `size` bytes each. */
+void slow_dropped(struct worker *w, struct client *c, uint64_t n,
+    uint64_t size);
+/* Each tick: who keeps up again, or is dropped for still? */
+void slow_tick(struct worker *w);
+/* It goes. */
+void slow_gone(struct worker *w, struct client *c);
 
 /* refuse.c: 503s that wait for several slots */
 void refuse_received(struct worker *w, uint32_t line, uint32_t num,

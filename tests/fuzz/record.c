@@ -125,8 +125,30 @@ reader_finished(struct worker *worker, struct subscriber *who, uint32_t n)
 	match_changed(&worker->matcher);
 }
 
+static bool
+reader_fits(const struct worker *worker, const struct subscriber *who,
+    const struct sub *s, const struct msg *m)
+{
+	(void)worker;
+	(void)who;
+	(void)s;
+	(void)m;
+	return true;
+}
+
+static bool
+reader_dropped(struct worker *worker, struct subscriber *who,
+    const struct sub *s, const struct msg *m)
+{
+	(void)worker;
+	(void)who;
+	(void)s;
+	(void)m;
+	return false;
+}
+
 static const struct subscriber_ops reader_ops = { reader_accepts,
-	reader_deliver, reader_finished };
+	reader_fits, reader_dropped, reader_deliver, reader_finished };
 
 static struct slice
 slice(const char *text)

@@ -212,7 +212,10 @@ make_confs(void)
 	confs[2].max_subscriptions = 3;
 	confs[2].max_subscription_tokens = 4;
 	confs[2].max_payload = 100;
+	confs[2].slow_consumer = CONF_SLOW_NEWEST;
+	confs[2].max_pending = 70000;
 	confs[3].no_header_support = true;
+	confs[3].slow_consumer = CONF_SLOW_OLDEST;
 	confs[3].max_pending = 100000;
 	confs[3].memory_max = 1 << 20;
 }

@@ -39,6 +39,7 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(conf.ping_max, 2);
 	ck_assert_uint_eq(conf.write_deadline_ms, 10000);
 	ck_assert(!conf.no_fast_producer_stall && !conf.no_header_support);
+	ck_assert_uint_eq(conf.slow_consumer, CONF_SLOW_CLOSE);
 	ck_assert(!conf.auth_required);
 	ck_assert_uint_eq(conf.auth_timeout_ms, 2000);
 	ck_assert_uint_eq(conf.log_target, CONF_LOG_STDERR);
@@ -64,6 +65,7 @@ START_TEST(test_all_options)
 	    "max_payload = 64mb max_pending = 65MiB max_control_line = 8kib\n"
 	    "ping_interval = 1m30s ping_max = 5 write_deadline = 1500ms\n"
 	    "no_fast_producer_stall = true no_header_support = on\n"
+	    "slow_consumer = Drop_Oldest\n"
 	    "log_file = ./x.log logfile_size_limit = 1GB\n"
 	    "logfile_max_num = 9 syslog = on syslog_facility = local7\n"
 	    "logtime = No logtime_utc = TRUE debug = on trace = on\n"
@@ -93,6 +95,7 @@ START_TEST(test_all_options)
 	ck_assert_uint_eq(conf.ping_max, 5);
 	ck_assert_uint_eq(conf.write_deadline_ms, 1500);
 	ck_assert(conf.no_fast_producer_stall && conf.no_header_support);
+	ck_assert_uint_eq(conf.slow_consumer, CONF_SLOW_OLDEST);
 	ck_assert_str_eq(conf.log_file, "./x.log");
 	ck_assert_uint_eq(conf.log_target, CONF_LOG_FILE);
 	ck_assert(conf.log_syslog);

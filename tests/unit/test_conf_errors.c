@@ -26,6 +26,8 @@ static const struct {
 	    "a section; write authorization { ... } without the colon" },
 	{ "authorization = { user = a }", "1: authorization: expected '{'; "
 	    "write authorization { ... } without '=' or ':'" },
+	{ "slow_consumer = drop", "1: slow_consumer: found \"drop\", expected "
+	    "close, drop_newest or drop_oldest" },
 	{ "port = 5;", "1: port: found \"5;\", expected a port from 1 to 65535, "
 	    "or -1 for a free one; write no ';' at the end" },
 	{ "\nlisten = [ \"a:1\", \"b:2\" ]",

@@ -157,10 +157,10 @@ END_TEST
  * has refused. */
 START_TEST(extra_follows_what_is_queued)
 {
-	size_t in = 0, at = 0, sent, skip, len[2];
+	size_t in = 0, at = 0, sent, len[2];
 	struct out_extra x;
 	uint8_t *own = malloc(2 * LARGEST);
-	int i, k;
+	int i;
 
 	ck_assert_ptr_nonnull(own);
 	dice = (uint64_t)_i + 100;
@@ -182,12 +182,7 @@ START_TEST(extra_follows_what_is_queued)
 			ck_assert_uint_lt(sent, len[0] + len[1]);
 		if (sent > 0)
 			ck_assert_uint_eq(out.bytes, 0);
-		for (k = 0; k < 2; k++) {
-			skip = sent < len[k] ? sent : len[k];
-			sent -= skip;
-			ck_assert_int_eq(out_append(&pool, &out, x.p[k] + skip,
-			    len[k] - skip), 0);
-		}
+		ck_assert_int_eq(out_append_rest(&pool, &out, &x, sent), 0);
 		while (out.bytes > LARGEST) {
 			(void)read_some(&at, 65536);
 			(void)out_write(&pool, &out, fd[0], NULL, NULL);
@@ -277,7 +272,7 @@ drain(struct out *from, int end[2], size_t n)
  * between; a block is counted once and comes back with its last holder. */
 START_TEST(blocks_are_shared)
 {
-	struct out other = { NULL, NULL, 0 };
+	struct out other = { NULL, NULL, 0, NULL };
 	struct out_block *b;
 	uint64_t before;
 	int end[2], i;
@@ -295,11 +290,12 @@ START_TEST(blocks_are_shared)
 		n = OUT_BLOCK - rnd(1000);
 		ck_assert_ptr_nonnull(b = out_block_new(&pool));
 		memcpy(b->data, piece(in, n), n);
-		ck_assert_int_eq(out_append_block(&pool, &out, b, 0, n), 0);
+		ck_assert_int_eq(out_append_block(&pool, &out, b, 0, n,
+		    n), 0);
 		/* Of this one the socket has taken the beginning. */
 		ck_assert_int_eq(out_append(&pool, &other, b->data, 1000), 0);
 		ck_assert_int_eq(out_append_block(&pool, &other, b, 1000,
-		    n - 1000), 0);
+		    n - 1000, n), 0);
 		in += n;
 		ck_assert_uint_eq(b->refs, 3);
 		ck_assert_uint_lt(pool.used, before + 2 * OUT_BLOCK);
@@ -323,7 +319,8 @@ START_TEST(a_small_rest_keeps_no_block)
 
 	ck_assert_ptr_nonnull(b);
 	memcpy(b->data, piece(0, 1000), 1000);
-	ck_assert_int_eq(out_append_block(&pool, &out, b, 0, 1000), 0);
+	ck_assert_int_eq(out_append_block(&pool, &out, b, 0, 1000, 1000),
+	    0);
 	ck_assert_uint_eq(b->refs, 1);
 	out_block_drop(&pool, &b);
 	ck_assert_uint_eq(pool.used, OUT_SMALL);

@@ -88,8 +88,30 @@ reader_finished(struct worker *worker, struct subscriber *who, uint32_t n)
 	subs_del(&worker->subs, &r->map, ACCOUNT_DEFAULT, n);
 }
 
+static bool
+reader_fits(const struct worker *worker, const struct subscriber *who,
+    const struct sub *s, const struct msg *m)
+{
+	(void)worker;
+	(void)who;
+	(void)s;
+	(void)m;
+	return true;
+}
+
+static bool
+reader_dropped(struct worker *worker, struct subscriber *who,
+    const struct sub *s, const struct msg *m)
+{
+	(void)worker;
+	(void)who;
+	(void)s;
+	(void)m;
+	return false;
+}
+
 static const struct subscriber_ops reader_ops = { reader_accepts,
-	reader_deliver, reader_finished };
+	reader_fits, reader_dropped, reader_deliver, reader_finished };
 
 static void
 on_broken(void *ctx, slotno slot)
