@@ -44,10 +44,12 @@
  */
 #define READERS 2
 #define CELLS 3 /* 0 is none */
-#ifndef OPS
-#define OPS 7
-#endif
-#ifndef ROUNDS
+/* run.sh: many changes and one reader, fewer and two. */
+#ifdef TWO
+#define OPS 4
+#define ROUNDS 1
+#else
+#define OPS 6
 #define ROUNDS 2
 #endif
 
@@ -191,6 +193,7 @@ inline put(c)
 inline note()
 {
 	/* The full fence: all of the writer's stores have arrived. */
+	skip;
 #ifndef NO_WRITER_FENCE
 	arrive_node(1);
 	arrive_node(2);
@@ -291,7 +294,7 @@ inline note_counters()
 
 active proctype writer()
 {
-	byte ops = 0, cur = 0, is = 0, c = 0, now = 0;
+	byte ops = 0, cur = 0, is = 1, c = 0, now = 0;
 	bool filling = false;
 
 	do
@@ -300,7 +303,8 @@ active proctype writer()
 		if
 		/* A subscription comes. */
 		:: atomic { is == 0 && cell_is[1] == IDLE -> c = 1 }; goto add
-		:: atomic { is == 0 && cell_is[2] == IDLE -> c = 2 }; goto add
+		:: atomic { is == 0 && cell_is[1] != IDLE && cell_is[2] == IDLE ->
+			c = 2 }; goto add
 		/* It goes. */
 		:: is != 0 -> goto remove
 		/* The table grows: begin, end. */
@@ -400,8 +404,9 @@ inline store_counter(value)
 inline fence()
 {
 #ifndef NO_READER_FENCE
-	d_step { arrive_counter(me) }
+	d_step { arrive_counter(me) };
 #endif
+	skip
 }
 
 inline let_go()
@@ -417,19 +422,18 @@ inline look()
 		:: d_step { table_wait -> arrive_table() }
 		:: true
 		fi;
-		reads[me] = table + 1
+		reads[me] = table + 1;
+		assert(table_is[table] != IDLE)
 	};
-	/* The one that is always there. */
 	atomic {
+		/* The one that is always there. */
 		if
 		:: d_step { fixed_wait[reads[me] - 1] ->
 			arrive_fixed(reads[me] - 1) }
 		:: true
 		fi;
-		assert(fixed[reads[me] - 1])
-	};
-	/* The other one. */
-	atomic {
+		assert(fixed[reads[me] - 1]);
+		/* The other one. */
 		if
 		:: d_step { entry_wait[reads[me] - 1] ->
 			arrive_entry(reads[me] - 1) }
@@ -437,10 +441,11 @@ inline look()
 		fi;
 		d_step {
 			holds[me] = entry[reads[me] - 1];
-			as[me] = uses[holds[me]]
-		}
+			as[me] = uses[holds[me]];
+			assert(holds[me] == 0 || cell_is[holds[me]] != IDLE)
+		};
+		look_at_node()
 	};
-	look_at_node();
 	/* And once more: it stays as it is. */
 	look_at_node()
 }
@@ -461,7 +466,7 @@ inline look_at_node()
 
 proctype reader(byte me)
 {
-	byte n = 0, count = 0;
+	byte n = 0, count = me;
 
 	do
 	:: n < ROUNDS ->
@@ -478,7 +483,7 @@ proctype reader(byte me)
 		fi;
 		look();
 		if
-		:: me == 1 -> dead[1] = true; let_go(); goto out
+		:: d_step { me == 1 -> let_go(); dead[1] = true }; goto out
 		:: true
 		fi;
 #ifndef COUNTER_EARLY
@@ -508,7 +513,14 @@ init {
 	atomic {
 		table_is[0] = USED;
 		fixed[0] = true;
-		run reader(0);
-		run reader(1)
+		entry[0] = 1;
+		uses[1] = 1;
+		node[1] = 1;
+		cell_is[1] = USED;
+		counter[1] = 1; /* offline, until it comes */
+#if defined(TWO)
+		run reader(1);
+#endif
+		run reader(0)
 	}
 }
