@@ -227,9 +227,14 @@ EXTRA_DIST += \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
+	%D%/model/barrier.pml \
 	%D%/model/bell.pml \
+	%D%/model/index.pml \
+	%D%/model/live.pml \
+	%D%/model/ring.pml \
 	%D%/model/run.sh \
 	%D%/model/space.pml \
+	%D%/model/view.pml \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
 	%D%/wire/03_vectors.py \

@@ -44,9 +44,7 @@
  *	TRIM_EARLY         gives pages back without a look at consumed
  */
 #define SIZE 4
-#ifndef RECORDS
 #define RECORDS 3
-#endif
 
 /* A unit: number of the record (0: a pad), for whom, and units of the whole
  * record, or 0 if it is not its first. */

@@ -36,9 +36,7 @@
  *	OTHER_GENERATION  a change counts in the generation of another pattern
  */
 #define CHANGES 4
-#ifndef LOOKS
 #define LOOKS 3
-#endif
 #define CELLS 3
 
 /* Memory, and stores on their way (in order, but for the faults). */
