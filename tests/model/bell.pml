@@ -3,9 +3,9 @@
  * The bell (src/shm/bell.c): bell_arm(), bell_disarm(), bell_fence(),
  * bell_ring_nofence(), bell_ring_always(), with ring_tx_publish() before and
  * ring_rx_pending() as the second look.  Two wakers, one sleeper, and the
- * master, which rings when a waker has died.  Each store first stands in a buffer of its
- * processor and reaches memory at some later moment, or at a full fence; so
- * a look may overtake a store, as on real machines.
+ * master, which rings when a waker has died.  Each store first stands in a
+ * buffer of its processor and reaches memory at some later moment, or at a
+ * full fence; so a look may overtake a store, as on real machines.
  *
  * Checked: the sleeper gets all that the living have sent and learns of every
  * death, that is, it never waits for a bell that nobody will ring.  There is

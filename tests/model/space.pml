@@ -3,10 +3,11 @@
  * Space in a ring (src/shm/ring.c): ring_tx_fits(), ring_tx_want(),
  * ring_tx_unwant(), ring_tx_half_free(), ring_tx_publish(), ring_rx_release():
  * a producer whose record does not fit asks to be rung when half of the ring
- * is free; the consumer, after each release, looks whether somebody asks.  Records are of one or two units in a ring of
- * four and never go over its end, so that half free is not always enough.
- * Stores wait in buffers as in bell.pml.  That the consumer learns of records
- * is bell.pml's subject; here it sees them when they are in memory.
+ * is free; the consumer, after each release, looks whether somebody asks.
+ * Records are of one or two units in a ring of four and never go over its end,
+ * so that half free is not always enough. Stores wait in buffers as in
+ * bell.pml.  That the consumer learns of records is bell.pml's subject; here
+ * it sees them when they are in memory.
  *
  * Checked: the producer always ends; positions stay within the ring's size.
  *
