@@ -6,7 +6,7 @@
  * fill_finish(), table_retire(), edges_close(), edges_release(),
  * edges_clear(), trie_reclaim(), quiesce_note(), quiesce_passed() (src/shm/
  * trie_write.c, trie_edges.c, cell.c, quiesce.c); the readers look_open(),
- * trie_match_from(), quiesce_online(), quiesce_pass(), quiesce_offline() (src/
+ * trie_match_from(), root_of(), match_look(), quiesce_online(), quiesce_pass(), quiesce_offline() (src/
  * shm/trie_read.c, quiesce.c).
  *
  * One writer and two readers.  There is a pattern that is always subscribed
@@ -14,7 +14,10 @@
  * table is one of two; it has an entry for each of the two patterns, and the
  * word that says which table is in use is stored once.  The writer adds,
  * removes, grows and reclaims in any order.  A reader passes quiescent states,
- * goes offline and comes back; it may die where it stands.
+ * goes offline and comes back; it may die where it stands.  What it has found it
+ * keeps over quiescent states, as a worker does with the root of an account,
+ * and goes on from there without a look at the table as long as bumps are the
+ * same; these it looks at in each round before anything else.
  *
  * Memory: each store of the writer waits in a place of its own and arrives at
  * any later moment, in any order, but a release store after those before it
@@ -41,6 +44,8 @@
  *	SWITCH_RELAXED     switches by a store that is not a release
  *	FILL_MISSES        a change while a table is filled goes to the old one
  *	ODD_IS_ONLINE      a reader looks without coming online
+ *	KEPT_UNCHECKED     what is kept is used without a look at bumps
+ *	BUMPS_LATE         bumps are raised after the counters were noted
  */
 #define READERS 2
 #define CELLS 3 /* 0 is none */
@@ -58,11 +63,14 @@ byte table; /* in use */
 byte entry[2]; /* of the pattern that comes and goes, by table */
 bool fixed[2]; /* of the one that is always there */
 byte node[CELLS]; /* which use of the cell this is */
+byte bumps; /* changes of the one that comes and goes */
 /* Stores on their way: what is not yet there, and what must come before. */
 byte table_new, entry_new[2], node_new[CELLS];
 bool table_wait, entry_wait[2], fixed_wait[2], node_wait[CELLS];
 bool table_after; /* the entries first */
 bool entry_after[2]; /* the nodes first */
+byte bumps_new;
+bool bumps_wait, bumps_after[3]; /* the entries, the table first */
 
 byte counter[READERS], counter_new[READERS];
 bool counter_wait[READERS];
@@ -125,6 +133,29 @@ inline arrive_table()
 	fi
 }
 
+inline arrive_bumps()
+{
+	if
+	:: bumps_wait ->
+		if
+		:: bumps_after[0] -> arrive_entry(0); bumps_after[0] = false
+		:: else
+		fi;
+		if
+		:: bumps_after[1] -> arrive_entry(1); bumps_after[1] = false
+		:: else
+		fi;
+		if
+		:: bumps_after[2] -> arrive_table(); bumps_after[2] = false
+		:: else
+		fi;
+		bumps = bumps_new;
+		bumps_new = 0;
+		bumps_wait = false
+	:: else
+	fi
+}
+
 inline arrive_counter(r)
 {
 	if
@@ -150,6 +181,7 @@ bool waiting;
 inline store_entry(t, value)
 {
 	arrive_entry(t);
+	bumps_after[t] = false;
 	entry_new[t] = value;
 	entry_wait[t] = true;
 #ifndef LINK_RELAXED
@@ -201,8 +233,27 @@ inline note()
 	arrive_entry(1);
 	arrive_fixed(0);
 	arrive_fixed(1);
-	arrive_table()
+	arrive_table();
+	arrive_bumps()
 #endif
+}
+
+/* count_change(); with two readers nothing is kept. */
+inline raise_bumps()
+{
+	skip;
+#ifndef TWO
+	d_step {
+		n++;
+		arrive_bumps();
+		bumps_new = n;
+		bumps_wait = true;
+		bumps_after[0] = entry_wait[0];
+		bumps_after[1] = entry_wait[1];
+		bumps_after[2] = table_wait
+	};
+#endif
+	skip
 }
 
 inline load_counter(r, to)
@@ -294,7 +345,7 @@ inline note_counters()
 
 active proctype writer()
 {
-	byte ops = 0, cur = 0, is = 1, c = 0, now = 0;
+	byte ops = 0, cur = 0, is = 1, c = 0, now = 0, n = 0;
 	bool filling = false;
 
 	do
@@ -325,6 +376,7 @@ active proctype writer()
 			}
 		:: filling -> d_step {
 			arrive_table();
+			bumps_after[2] = false;
 			table_new = 1 - cur;
 			table_wait = true;
 #ifndef SWITCH_RELAXED
@@ -345,6 +397,7 @@ add:		skip;
 #else
 		d_step { make(c); put(c); is = c; c = 0 };
 #endif
+		raise_bumps();
 		goto next;
 remove:		skip;
 #ifdef NOTE_EARLY
@@ -353,11 +406,15 @@ remove:		skip;
 			d_step { retire(is); close(); note() };
 			atomic { note_counters() };
 			d_step { put(0); is = 0 };
+			raise_bumps();
 			goto next
 		:: else
 		fi;
 #endif
 		d_step { put(0); retire(is); is = 0 };
+#ifndef BUMPS_LATE
+		raise_bumps();
+#endif
 		goto next;
 reclaim:	if
 		:: waiting ->
@@ -381,7 +438,11 @@ reclaim:	if
 		if
 		:: !waiting && ANY_OPEN ->
 			d_step { close(); note() };
-			atomic { note_counters() }
+			atomic { note_counters() };
+#ifdef BUMPS_LATE
+			raise_bumps();
+#endif
+			skip
 		:: else
 		fi;
 next:		skip
@@ -414,9 +475,29 @@ inline let_go()
 	d_step { holds[me] = 0; as[me] = 0; reads[me] = 0 }
 }
 
+/* match_look() */
+inline look_at_bumps()
+{
+	atomic {
+		if
+		:: d_step { bumps_wait -> arrive_bumps() }
+		:: true
+		fi;
+#ifndef KEPT_UNCHECKED
+		if
+		:: bumps != seen -> seen = bumps; kept = 0; kept_as = 0
+		:: else
+		fi
+#endif
+	}
+}
+
 /* look_open(), a probe of the table, a look at the node. */
 inline look()
 {
+#ifndef TWO
+	look_at_bumps();
+#endif
 	atomic {
 		if
 		:: d_step { table_wait -> arrive_table() }
@@ -433,16 +514,27 @@ inline look()
 		:: true
 		fi;
 		assert(fixed[reads[me] - 1]);
-		/* The other one. */
+		/* The other one: as it was found before, or now. */
 		if
-		:: d_step { entry_wait[reads[me] - 1] ->
-			arrive_entry(reads[me] - 1) }
-		:: true
+		:: kept != 0 -> d_step {
+			assert(uses[kept] == kept_as);
+			holds[me] = kept
+		   }
+		:: else ->
+			if
+			:: d_step { entry_wait[reads[me] - 1] ->
+				arrive_entry(reads[me] - 1) }
+			:: true
+			fi;
+			holds[me] = entry[reads[me] - 1]
 		fi;
 		d_step {
-			holds[me] = entry[reads[me] - 1];
 			as[me] = uses[holds[me]];
-			assert(holds[me] == 0 || cell_is[holds[me]] != IDLE)
+			assert(holds[me] == 0 || cell_is[holds[me]] != IDLE);
+#ifndef TWO
+			kept = holds[me];
+			kept_as = as[me]
+#endif
 		};
 		look_at_node()
 	};
@@ -466,7 +558,7 @@ inline look_at_node()
 
 proctype reader(byte me)
 {
-	byte n = 0, count = me;
+	byte n = 0, count = me, seen = 0, kept = 0, kept_as = 0;
 
 	do
 	:: n < ROUNDS ->
@@ -503,6 +595,8 @@ proctype reader(byte me)
 	:: n == ROUNDS -> break
 	od;
 	/* Offline for good. */
+	skip;
+	d_step { seen = 0; kept = 0; kept_as = 0 };
 	count = count | 1;
 	store_counter(count);
 	fence();

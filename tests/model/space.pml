@@ -19,7 +19,7 @@
  *	UNPUBLISHED        sleeps with records that nobody can see
  */
 #define SIZE 4
-#define RECORDS 7
+#define RECORDS 6
 
 byte produced, consumed, wants;
 byte produced_new, consumed_new, wants_new;
