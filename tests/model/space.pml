@@ -5,7 +5,7 @@
  * a producer whose record does not fit asks to be rung when half of the ring
  * is free; the consumer, after each release, looks whether somebody asks.
  * Records are of one or two units in a ring of four and never go over its end,
- * so that half free is not always enough. Stores wait in buffers as in
+ * so that half free is not always enough.  Stores wait in buffers as in
  * bell.pml.  That the consumer learns of records is bell.pml's subject; here
  * it sees them when they are in memory.
  *
@@ -27,7 +27,7 @@ bool produced_wait, consumed_wait, wants_wait;
 
 bool edge; /* the producer's bell */
 
-/* Stores of one processor arrive in their order (produced before wants). */
+/* At a full fence. */
 inline arrive_producer()
 {
 	if
@@ -45,7 +45,7 @@ active proctype memory()
 end:	do
 	:: atomic { produced_wait ->
 		produced = produced_new; produced_wait = false }
-	:: atomic { wants_wait && !produced_wait ->
+	:: atomic { wants_wait ->
 		wants = wants_new; wants_wait = false }
 	:: atomic { consumed_wait ->
 		consumed = consumed_new; consumed_wait = false }
