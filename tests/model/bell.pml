@@ -61,7 +61,7 @@ proctype waker(byte i)
 		n++;
 		atomic { produced_new[i] = n; produced_wait[i] = true };
 		if
-		:: i == 1 -> goto dies /* the other one lives, it has all to do */
+		:: i == 1 -> goto dies /* the other one has all to do */
 		:: skip
 		fi;
 #ifndef WAKER_NO_FENCE

@@ -6,18 +6,18 @@
  * fill_finish(), table_retire(), edges_close(), edges_release(),
  * edges_clear(), trie_reclaim(), quiesce_note(), quiesce_passed() (src/shm/
  * trie_write.c, trie_edges.c, cell.c, quiesce.c); the readers look_open(),
- * trie_match_from(), root_of(), match_look(), quiesce_online(), quiesce_pass(), quiesce_offline() (src/
- * shm/trie_read.c, quiesce.c).
+ * trie_match_from(), root_of(), match_look(), quiesce_online(),
+ * quiesce_pass(), quiesce_offline() (src/shm/trie_read.c, quiesce.c).
  *
- * One writer and two readers.  There is a pattern that is always subscribed
- * to, and one that comes and goes, whose node takes one of two cells.  An edge
+ * One writer and two readers.  There is a pattern that is always subscribed to,
+ * and one that comes and goes, whose node takes one of two cells.  An edge
  * table is one of two; it has an entry for each of the two patterns, and the
  * word that says which table is in use is stored once.  The writer adds,
  * removes, grows and reclaims in any order.  A reader passes quiescent states,
- * goes offline and comes back; it may die where it stands.  What it has found it
- * keeps over quiescent states, as a worker does with the root of an account,
- * and goes on from there without a look at the table as long as bumps are the
- * same; these it looks at in each round before anything else.
+ * goes offline and comes back; it may die where it stands.  What it has found
+ * it keeps over quiescent states, as a worker does with the root of an
+ * account, and goes on from there without a look at the table as long as bumps
+ * are the same; these it looks at in each round before anything else.
  *
  * Memory: each store of the writer waits in a place of its own and arrives at
  * any later moment, in any order, but a release store after those before it
@@ -354,7 +354,8 @@ active proctype writer()
 		if
 		/* A subscription comes. */
 		:: atomic { is == 0 && cell_is[1] == IDLE -> c = 1 }; goto add
-		:: atomic { is == 0 && cell_is[1] != IDLE && cell_is[2] == IDLE ->
+		:: atomic {
+			is == 0 && cell_is[1] != IDLE && cell_is[2] == IDLE ->
 			c = 2 }; goto add
 		/* It goes. */
 		:: is != 0 -> goto remove

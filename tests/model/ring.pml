@@ -359,7 +359,8 @@ dies:	atomic {
 			if
 			:: !wild ->
 				do
-				:: at < SIZE && (produced + at) - consumed < SIZE ->
+				:: at < SIZE &&
+				    produced + at - consumed < SIZE ->
 					cell[(produced + at) % SIZE] = 0;
 					at++
 				:: else -> break

@@ -119,7 +119,7 @@ active proctype consumer()
 	byte tail = 0, seen = 0, wish = 0, rung = 0;
 
 end:	do
-	:: produced != tail -> /* not always the newest by the time it is used */
+	:: produced != tail -> /* not the newest when it is used */
 		seen = produced;
 		assert(seen > tail && seen - tail <= SIZE);
 		/* Takes one unit or all of them before it gives space back.
