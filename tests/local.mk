@@ -186,7 +186,8 @@ script_tests = \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
-	%D%/model/run.sh
+	%D%/model/run.sh \
+	%D%/proc/tsan.sh
 TESTS += $(script_tests)
 
 EXTRA_DIST += \
@@ -243,9 +244,17 @@ EXTRA_DIST += \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
+	%D%/model/barrier.pml \
 	%D%/model/bell.pml \
+	%D%/model/index.pml \
+	%D%/model/live.pml \
+	%D%/model/ring.pml \
 	%D%/model/run.sh \
 	%D%/model/space.pml \
+	%D%/model/view.pml \
+	%D%/proc/tsan.mk \
+	%D%/proc/tsan.sh \
+	%D%/proc/weak.h \
 	%D%/wire/01_connect.py \
 	%D%/wire/02_pubsub.py \
 	%D%/wire/03_vectors.py \
@@ -279,8 +288,8 @@ EXTRA_DIST += \
 	%D%/wire/32_containment.py \
 	%D%/wire/35_network.py
 
-# What the client tests have built or fetched, of which some is read-only, and
-# the fuzz targets for libFuzzer.
+# What the client tests have built or fetched, of which some is read-only, the
+# fuzz targets for libFuzzer, and what tsan.sh has built.
 clean-local:
 	test ! -d clients || { chmod -R u+w clients && rm -rf clients; }
-	rm -rf fuzz
+	rm -rf fuzz tsan

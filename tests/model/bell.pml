@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The bell (src/shm/bell.c): two wakers, one sleeper, and the master, which
- * rings when a waker has died.  Each store first stands in a buffer of its
- * processor and reaches memory at some later moment, or at a full fence; so
- * a look may overtake a store, as on real machines.
+ * The bell (src/shm/bell.c): bell_arm(), bell_disarm(), bell_fence(),
+ * bell_ring_nofence(), bell_ring_always(), with ring_tx_publish() before and
+ * ring_rx_pending() as the second look.  Two wakers, one sleeper, and the
+ * master, which rings when a waker has died.  Each store first stands in a
+ * buffer of its processor and reaches memory at some later moment, or at a
+ * full fence; so a look may overtake a store, as on real machines.
  *
  * Checked: the sleeper gets all that the living have sent and learns of every
- * death, that is, it never waits for a bell that nobody will ring.  There is no time-out in the model: the one second in the
- * code is for others' malice, not for this.
+ * death, that is, it never waits for a bell that nobody will ring.  There is
+ * no time-out in the model: the one second in the code is for others' malice,
+ * not for this.
  *
  * Broken on purpose, each must be found:
  *	SLEEPER_NO_FENCE  looks again before its count can be seen
@@ -58,7 +61,7 @@ proctype waker(byte i)
 		n++;
 		atomic { produced_new[i] = n; produced_wait[i] = true };
 		if
-		:: i == 1 -> goto dies /* the other one lives, it has all to do */
+		:: i == 1 -> goto dies /* the other one has all to do */
 		:: skip
 		fi;
 #ifndef WAKER_NO_FENCE

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Space in a ring (src/shm/ring.c): a producer whose record does not fit asks
- * to be rung when half of the ring is free; the consumer, after each release,
- * looks whether somebody asks.  Records are of one or two units in a ring of
- * four and never go over its end, so that half free is not always enough.
- * Stores wait in buffers as in bell.pml.  That the consumer learns of records
- * is bell.pml's subject; here it sees them when they are in memory.
+ * Space in a ring (src/shm/ring.c): ring_tx_fits(), ring_tx_want(),
+ * ring_tx_unwant(), ring_tx_half_free(), ring_tx_publish(), ring_rx_release():
+ * a producer whose record does not fit asks to be rung when half of the ring
+ * is free; the consumer, after each release, looks whether somebody asks.
+ * Records are of one or two units in a ring of four and never go over its end,
+ * so that half free is not always enough.  Stores wait in buffers as in
+ * bell.pml.  That the consumer learns of records is bell.pml's subject; here
+ * it sees them when they are in memory.
  *
  * Checked: the producer always ends; positions stay within the ring's size.
  *
@@ -17,7 +19,7 @@
  *	UNPUBLISHED        sleeps with records that nobody can see
  */
 #define SIZE 4
-#define RECORDS 7
+#define RECORDS 6
 
 byte produced, consumed, wants;
 byte produced_new, consumed_new, wants_new;
@@ -25,7 +27,7 @@ bool produced_wait, consumed_wait, wants_wait;
 
 bool edge; /* the producer's bell */
 
-/* Stores of one processor arrive in their order (produced before wants). */
+/* At a full fence. */
 inline arrive_producer()
 {
 	if
@@ -43,7 +45,7 @@ active proctype memory()
 end:	do
 	:: atomic { produced_wait ->
 		produced = produced_new; produced_wait = false }
-	:: atomic { wants_wait && !produced_wait ->
+	:: atomic { wants_wait ->
 		wants = wants_new; wants_wait = false }
 	:: atomic { consumed_wait ->
 		consumed = consumed_new; consumed_wait = false }
@@ -117,7 +119,7 @@ active proctype consumer()
 	byte tail = 0, seen = 0, wish = 0, rung = 0;
 
 end:	do
-	:: produced != tail -> /* not always the newest by the time it is used */
+	:: produced != tail -> /* not the newest when it is used */
 		seen = produced;
 		assert(seen > tail && seen - tail <= SIZE);
 		/* Takes one unit or all of them before it gives space back.
