@@ -393,6 +393,7 @@ class Chaos:
 
     def do_rude(self):
         """Strangers, until the epoch ends."""
+        self.play.judge.strangers = True
         if self.rude is None:
             port = self.server.addresses[0][1]
             self.rude = subprocess.Popen(

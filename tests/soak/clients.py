@@ -180,7 +180,9 @@ class Conn:
                 told = subject
                 interest = judge.interest(subject)
             number = judge.number + 1
-            if reply is True or size < ID:
+            # Who asks for 503s is answered at its inbox, which is known to
+            # be in force.
+            if reply is True or size < ID or (reply and self.asks):
                 reply = b"%s%08x" % (self.inbox, number)
             head = HEADER % number if header and self.headers else None
             msg = judge.publish(self, subject, reply, head, size, interest,
@@ -302,12 +304,12 @@ class Conn:
             msg.conf = now
         for sub in due.subs:
             judge.in_force(sub)
-        for sub in due.unsubs:
-            if sub.over == NEVER:
-                judge.over(sub)
         for sub, most in due.limits:
             if sub.over == NEVER:
                 judge.limited(sub, most)
+        for sub in due.unsubs:
+            if sub.over == NEVER:
+                judge.over(sub)
         self.ready = True
 
     # the socket

@@ -154,6 +154,7 @@ class Judge:
         self.half_ring = half_ring
         self.account = Account()
         self.drops_allowed = False  # no_fast_producer_stall
+        self.strangers = False  # whether others publish too
 
     def tick(self):
         self.clock += 1
@@ -292,6 +293,11 @@ class Judge:
         sub = conn.sids.get(sid)
         if sub is None:
             self.fail("%r: sid %r is not one of its: %r", conn, sid, line)
+        if subject not in self.subjects and self.strangers:
+            if not self.match(sub.pattern, subject):
+                self.fail("%r does not match, but got %r", sub, line)
+            self.account.n["from strangers"] += 1
+            return
         msg = self.find(body, reply, conn, line)
         size = msg.size
         if msg.subject != subject or msg.reply != reply:
@@ -313,7 +319,11 @@ class Judge:
         if pub is conn:
             self.own_arrived(conn, sub, msg)
         elif msg.conf < sub.sent:
-            self.fail("%r was confirmed before SUB of %r", msg, sub)
+            # What a group's member refuses is passed on, and finds whoever
+            # is a member then.
+            if sub.queue not in self.shaky:
+                self.fail("%r was confirmed before SUB of %r", msg, sub)
+            self.account.n["passed on to a later member"] += 1
         got = msg.got
         queue = sub.queue
         for other in got:

@@ -306,7 +306,9 @@ class Play:
             if max(line[3] for line in lines) > 1000:
                 plan = plan[:30]
         elif dice < 0.92:  # requests
-            plan = [(self.subject(), True, rng.random() < 0.3, self.size())
+            plan = [(self.subject() if rng.random() < 0.5 else
+                     b"s.none.%d" % rng.randrange(1000), True,
+                     rng.random() < 0.3, self.size())
                     for _ in range(rng.randint(1, 20))]
         elif dice < 0.975:  # large ones
             size = int(2 ** rng.uniform(14, 17))
