@@ -161,7 +161,8 @@ process_tests = \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/34_judge.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
@@ -258,7 +259,8 @@ EXTRA_DIST += \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/34_judge.py
 
 # What the client tests have built or fetched, of which some is read-only, and
 # the fuzz targets for libFuzzer.

@@ -565,6 +565,10 @@ class Judge:
         if msg.conf == NEVER:
             account.lose("publisher's connection lost before its PONG")
             return
+        # Who came later may have been chosen too.
+        maybe = [sub for pattern in self.subjects.get(msg.subject, ())
+                 for sub in self.patterns[pattern]
+                 if sub.queue == queue and self.possible(sub, msg)]
         lost = [sub for sub in maybe if sub.conn.lost]
         if lost:
             account.lose("connection of a queue member lost" if not

@@ -21,6 +21,11 @@ TOKENS = (b"a", b"b", b"c")
 LONG = b"a-token-that-has-no-room-in-one-cell-of-the-index-of-64-bytes"
 QUEUES = (b"q1", b"q2", b"q3", b"q4")
 STEADY = (b"q1", b"q2")  # their members do not refuse, if they can help it
+# Subjects that the wildcards of s do not reach: with groups only, with few
+# subscribers, with hardly any.
+GROUPED = [b"g.x.%d" % n for n in range(6)]
+SPARSE = [b"t.x.%d" % n for n in range(12)]
+RARE = [b"r.x.%d" % n for n in range(40)]
 LOUD = b"l.loud"  # strangers may be subscribed to it too
 BACKLOG = 6 << 20  # of one connection, before everybody waits
 MOST_SUBS = 10
@@ -72,7 +77,13 @@ class Play:
 
     def subject(self):
         dice = self.rng.random()
-        if dice < 0.96:
+        if dice < 0.15:
+            return self.rng.choice(GROUPED)
+        if dice < 0.3:
+            return self.rng.choice(SPARSE)
+        if dice < 0.33:
+            return self.rng.choice(RARE)
+        if dice < 0.97:
             return self.rng.choice(self.subjects)
         return self.rng.choice((b"s.*", b"s.a.>", b"s..a", b"s.a.", b".s",
                                 b"s.none.%d" % self.rng.randrange(1000),
@@ -250,18 +261,35 @@ class Play:
         for _ in range(self.rng.choice((1, 1, 1, 3))):
             if len(conn.sids) > MOST_SUBS:
                 return self.deed_unsub(conn)
-            queue = self.queue(conn) if self.rng.random() < 0.35 else None
-            if self.rng.random() < 0.02:
-                conn.sub(LOUD, None)
-            else:
-                conn.sub(self.pattern(), queue)
+            self.sub_any(conn)
         return None
+
+    def sub_any(self, conn, steady=True):
+        rng = self.rng
+        dice = rng.random()
+        queue = None
+        if dice < 0.02:
+            pattern = LOUD
+        elif dice < 0.2:
+            pattern = rng.choice(GROUPED + [b"g.x.*", b"g.>"])
+            queue = self.queue(conn, steady)
+        elif dice < 0.3:
+            pattern = rng.choice(SPARSE + [b"t.*.1", b"t.x.>"])
+        elif dice < 0.38:
+            pattern = rng.choice(RARE + [b"r.*.1"])
+            if rng.random() < 0.5:
+                queue = self.queue(conn, steady)
+        else:
+            pattern = self.pattern()
+            if rng.random() < 0.3:
+                queue = self.queue(conn, steady)
+        return conn.sub(pattern, queue)
 
     def deed_unsub(self, conn):
         subs = self.subs_of(conn)
         if subs:
             sub = self.rng.choice(subs)
-            if sub.queue in STEADY and self.rng.random() < 0.8:
+            if sub.queue in STEADY and self.rng.random() < 0.95:
                 return
             conn.unsub(sub)
 
@@ -271,8 +299,7 @@ class Play:
         if rng.random() < 0.7:
             if len(conn.sids) > MOST_SUBS + 3:
                 return
-            queue = self.queue(conn, False) if rng.random() < 0.3 else None
-            sub = conn.sub(self.pattern(), queue)
+            sub = self.sub_any(conn, False)
         else:
             subs = [sub for sub in self.subs_of(conn) if sub.max is None and
                     sub.queue not in STEADY]
@@ -307,7 +334,7 @@ class Play:
                 plan = plan[:30]
         elif dice < 0.92:  # requests
             plan = [(self.subject() if rng.random() < 0.5 else
-                     b"s.none.%d" % rng.randrange(1000), True,
+                     rng.choice(RARE), True,
                      rng.random() < 0.3, self.size())
                     for _ in range(rng.randint(1, 20))]
         elif dice < 0.975:  # large ones
