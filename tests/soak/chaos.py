@@ -60,7 +60,6 @@ class Log:
         self.path = path
         self.file = None
         self.old = []  # rotated ones that may still get a line
-        self.rest = ""
         self.closed = {}  # cid -> reason
         self.ready = {}  # pid -> slot
         self.deaths = {}  # pid -> how
@@ -73,29 +72,25 @@ class Log:
 
     def read(self):
         for old in list(self.old):
-            self.take(old.read())
-            if time.monotonic() - old.since > 20:
+            self.take(old)
+            if time.monotonic() > old.until:
                 self.old.remove(old)
-                old.close()
-        if self.file is None:
-            try:
-                self.file = Follow(self.path)
-            except OSError:
-                return
-        self.rest = self.take(self.rest + self.file.read())
-
-    def rotate(self):
-        """Moved away by us; natsd has yet to be told."""
-        self.read()
+                old.file.close()
         if self.file is not None:
-            self.old.append(self.file)
-            self.file = None
+            self.take(self.file)
+        try:
+            if self.file is None or self.file.moved(self.path):
+                if self.file is not None:
+                    self.file.until = time.monotonic() + 20
+                    self.old.append(self.file)
+                self.file = Follow(self.path)
+                self.take(self.file)
+        except OSError:
+            pass  # not there yet
 
-    def take(self, text):
-        lines = text.split("\n")
-        for line in lines[:-1]:
+    def take(self, follow):
+        for line in follow.lines():
             self.line(line)
-        return lines[-1]
 
     def line(self, line):
         self.lines += 1
@@ -139,13 +134,21 @@ class Follow:
 
     def __init__(self, path):
         self.file = open(path, errors="replace")
-        self.since = time.monotonic()
+        self.rest = ""
+        self.until = 0.0
 
-    def read(self):
-        return self.file.read(1 << 20)
+    def moved(self, path):
+        return os.stat(path).st_ino != os.fstat(self.file.fileno()).st_ino
 
-    def close(self):
-        self.file.close()
+    def lines(self):
+        """Those that are whole."""
+        while True:
+            text = self.file.read(1 << 20)
+            if not text:
+                return
+            lines = (self.rest + text).split("\n")
+            self.rest = lines.pop()
+            yield from lines
 
 
 class Chaos:
@@ -241,8 +244,10 @@ class Chaos:
             raise Violation("the master has ended with status %s" %
                             self.server.proc.returncode)
         for pid in set(self.log.deaths) - self.expected:
-            if self.log.stuck and self.play.crowd.gap > 1:
-                # So little of the machine was left that we stood still too.
+            if self.log.stuck > self.excused and (
+                    self.play.crowd.gap > 1 or
+                    os.getloadavg()[0] > 4 * os.cpu_count()):
+                # The watchdog cannot know that it was the machine.
                 self.excused += 1
                 self.expected.add(pid)
                 self.kills.append((self.log.ready.get(pid), pid,
@@ -327,7 +332,6 @@ class Chaos:
     def do_rotate(self):
         if self.rotations > self.log.reopened:
             return False
-        self.log.rotate()
         path = self.log.path
         os.rename(path, path + ".1")
         self.rotations += 1
@@ -421,10 +425,13 @@ class Chaos:
         able = [conn for conn in play.speakers() if conn.brisk]
         fan = max(1, len(play.judge.interest(subject).plain))
         size = self.rng.choice((500, 4000, 30000))
-        count = max(1, min(200, (16 << 20) // (fan * size * 4)))
+        count = max(1, min(200, (12 << 20) // (fan * size * 4)))
+        if play.crowded():
+            return False
         for conn in self.rng.sample(able, min(4, len(able))):
             conn.publish([(subject, None, False, size)] * count)
             conn.ping()
+        return True
 
     # coming to rest
 

@@ -115,7 +115,11 @@ class Interest:
         for sub in subs:
             if not sub.plain:
                 self.groups.setdefault(sub.queue, []).append(sub)
+        # What each connection may expect of a message.
         self.share = collections.Counter(sub.conn for sub in self.plain)
+        for members in self.groups.values():
+            for sub in members:
+                self.share[sub.conn] += 1 / len(members)
         self.must = {}
 
 
@@ -600,9 +604,13 @@ class Judge:
             return
         if msg.got or msg.conf == NEVER:
             return
-        for pattern in self.subjects.get(msg.subject, ()):
-            for sub in self.patterns[pattern]:
-                if self.possible(sub, msg):
-                    account.n["503 not due for certain"] += 1
-                    return
-        self.fail("no 503 for %r, though nobody was subscribed", msg)
+        maybe = [sub for pattern in self.subjects.get(msg.subject, ())
+                 for sub in self.patterns[pattern] if self.possible(sub, msg)]
+        # A worker that dies counts as having taken it, and the duty to
+        # answer lapses when several groups are passed on.
+        if any(sub.conn.lost or self.may_skip(sub) for sub in maybe) or \
+                len({sub.queue for sub in maybe if not sub.plain}) > 1:
+            account.n["503 not due for certain"] += 1
+            return
+        self.fail("no 503 for %r, though nobody got it; on their way then: "
+                  "%s", msg, "; ".join(map(repr, maybe)) or "nobody")

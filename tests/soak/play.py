@@ -25,7 +25,7 @@ STEADY = (b"q1", b"q2")  # their members do not refuse, if they can help it
 # subscribers, with hardly any.
 GROUPED = [b"g.x.%d" % n for n in range(6)]
 SPARSE = [b"t.x.%d" % n for n in range(12)]
-RARE = [b"r.x.%d" % n for n in range(40)]
+RARE = [b"r.x.%d" % n for n in range(14)]
 LOUD = b"l.loud"  # strangers may be subscribed to it too
 BACKLOG = 6 << 20  # of one connection, before everybody waits
 MOST_SUBS = 10
@@ -203,10 +203,7 @@ class Play:
 
     def step(self):
         """A few of them do something, unless too much is on its way."""
-        conns = self.crowd.conns.values()
-        if any(conn.backlog > BACKLOG and conn.brisk for conn in conns) or \
-                sum(conn.backlog for conn in conns if conn.brisk) > \
-                4 * BACKLOG:
+        if self.crowded():
             self.held += 1
             return False
         able = self.speakers()
@@ -214,8 +211,20 @@ class Play:
             return False
         for conn in self.rng.sample(able, min(len(able), 4)):
             self.deed(conn)
+            if self.crowded():
+                break
         self.fill()
         return True
+
+    def crowded(self):
+        """Whether so much is on its way that a reader might be cut off."""
+        total = 0
+        for conn in self.crowd.conns.values():
+            if conn.brisk and conn.backlog > 0:
+                if conn.backlog > BACKLOG:
+                    return True
+                total += conn.backlog
+        return total > 4 * BACKLOG
 
     def deed(self, conn):
         rng = self.rng
@@ -275,7 +284,7 @@ class Play:
             queue = self.queue(conn, steady)
         elif dice < 0.3:
             pattern = rng.choice(SPARSE + [b"t.*.1", b"t.x.>"])
-        elif dice < 0.38:
+        elif dice < 0.42:
             pattern = rng.choice(RARE + [b"r.*.1"])
             if rng.random() < 0.5:
                 queue = self.queue(conn, steady)
@@ -287,9 +296,12 @@ class Play:
 
     def deed_unsub(self, conn):
         subs = self.subs_of(conn)
+        rare = [sub for sub in subs if sub.pattern.startswith(b"r.")]
+        if rare and self.rng.random() < 0.6:
+            subs = rare
         if subs:
             sub = self.rng.choice(subs)
-            if sub.queue in STEADY and self.rng.random() < 0.95:
+            if sub.queue in STEADY and self.rng.random() < 0.99:
                 return
             conn.unsub(sub)
 

@@ -190,6 +190,8 @@ class Soak:
             n["due"] - n["delivered"] - sum(lost.values())))
         say("SUB or UNSUB on its way%12d   delivered, %d not" % (
             n["in between, delivered"], n["in between, not delivered"]))
+        say("passed on in a group   %12d   to a member that came later" %
+            n["passed on to a later member"])
         say("requests for a 503     %12d   %d got one, %d might have" % (
             n["requests"], n["503 received"], n["503 not due for certain"]))
         say("connections            %12d   in %d epochs" % (
@@ -200,8 +202,12 @@ class Soak:
             say("deaths of workers      %12d   %d reloads, %d wrong ones, %d "
                 "rotations" % (len(self.log.deaths), self.log.reloaded,
                                self.log.refused, self.log.reopened))
-            say("misfortunes            " + ", ".join(
-                "%s %d" % item for item in sorted(chaos.done.items())))
+            say("misfortunes            " + (", ".join(
+                "%s %d" % item for item in sorted(chaos.done.items())) or
+                "none"))
+            if chaos.excused:
+                say("the watchdog's own     %12d   the machine stood still, "
+                    "or was overloaded" % chaos.excused)
             say("rude clients           %12d   deaf ones cut off: %d" % (
                 chaos.rude_count, chaos.cut))
         if self.network:
@@ -210,11 +216,10 @@ class Soak:
                  self.network.vanished))
         samples = self.health.samples if self.health else []
         if samples:
-            say("memory (PSS)           %9d MB   at first, %d at most, %d at "
-                "last; zones %d, %d, %d" % (
-                    samples[0][1] >> 20, max(s[1] for s in samples) >> 20,
-                    samples[-1][1] >> 20, samples[0][2] >> 20,
-                    max(s[2] for s in samples) >> 20, samples[-1][2] >> 20))
+            for at, name in ((1, "memory (PSS)"), (2, "  zones")):
+                say("%-22s %9d KB   at first, %d at most, %d at last" % (
+                    name, samples[0][at] >> 10,
+                    max(s[at] for s in samples) >> 10, samples[-1][at] >> 10))
         if self.health and self.health.idle_cpu:
             say("CPU when quiet         %10.1f %%   at most" %
                 (100 * max(self.health.idle_cpu)))
