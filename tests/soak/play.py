@@ -26,6 +26,8 @@ STEADY = (b"q1", b"q2")  # their members do not refuse, if they can help it
 GROUPED = [b"g.x.%d" % n for n in range(6)]
 SPARSE = [b"t.x.%d" % n for n in range(12)]
 RARE = [b"r.x.%d" % n for n in range(14)]
+# One subscriber at a time: lines that are kept.
+LONE = [b"o.x.%d" % n for n in range(16)]
 LOUD = b"l.loud"  # strangers may be subscribed to it too
 BACKLOG = 6 << 20  # of one connection, before everybody waits
 MOST_SUBS = 10
@@ -65,6 +67,7 @@ class Play:
         self.slow_left = 0
         self.connects = 0
         self.held = 0  # turns in which nobody spoke
+        self.seen, self.seen_at = 0, 0.0
 
     def make_subjects(self):
         found = {b"s." + b".".join(self.rng.choice(TOKENS) for _ in range(n))
@@ -205,6 +208,14 @@ class Play:
         """A few of them do something, unless too much is on its way."""
         if self.crowded():
             self.held += 1
+            # What was expected need not come (a maximum, echo off, another
+            # member of the group): when nothing does, all is here.
+            now = time.monotonic()
+            if self.crowd.arrivals != self.seen:
+                self.seen, self.seen_at = self.crowd.arrivals, now
+            elif now - self.seen_at > 0.03:
+                for conn in self.crowd.conns.values():
+                    conn.backlog = 0
             return False
         able = self.speakers()
         if not able:
@@ -279,12 +290,17 @@ class Play:
         queue = None
         if dice < 0.02:
             pattern = LOUD
-        elif dice < 0.2:
+        elif dice < 0.14:
+            pattern = rng.choice(LONE)
+            if any(sub.over == NEVER and sub.unsub_sent == NEVER
+                   for sub in self.judge.patterns.get(pattern, ())):
+                pattern = rng.choice(SPARSE)
+        elif dice < 0.28:
             pattern = rng.choice(GROUPED + [b"g.x.*", b"g.>"])
             queue = self.queue(conn, steady)
-        elif dice < 0.3:
+        elif dice < 0.36:
             pattern = rng.choice(SPARSE + [b"t.*.1", b"t.x.>"])
-        elif dice < 0.42:
+        elif dice < 0.46:
             pattern = rng.choice(RARE + [b"r.*.1"])
             if rng.random() < 0.5:
                 queue = self.queue(conn, steady)
@@ -296,7 +312,7 @@ class Play:
 
     def deed_unsub(self, conn):
         subs = self.subs_of(conn)
-        rare = [sub for sub in subs if sub.pattern.startswith(b"r.")]
+        rare = [sub for sub in subs if sub.pattern.startswith((b"r.", b"o."))]
         if rare and self.rng.random() < 0.6:
             subs = rare
         if subs:
@@ -337,9 +353,10 @@ class Play:
                 count = min(count, 20)
             plan = [one] * count
         elif dice < 0.82:  # a few lines, in turns
-            lines = [(self.subject(), None, rng.random() < 0.2,
-                      max(least, self.size())) for _ in range(
-                          rng.randint(2, 8))]
+            kin = self.lone(conn) if rng.random() < 0.5 else None
+            lines = [(rng.choice(kin) if kin else self.subject(), None,
+                      rng.random() < 0.3, max(least, self.size()))
+                     for _ in range(rng.randint(2, 8))]
             plan = [rng.choice(lines) for _ in range(
                 self.scaled(rng.choice((10, 30, 80))))]
             if max(line[3] for line in lines) > 1000:
@@ -371,6 +388,23 @@ class Play:
             fits = [(s, r, False, n) for s, r, _, n in fits]
         # The whole header counts against max_payload.
         conn.publish(fits)
+
+    def lone(self, conn):
+        """Subjects with one subscriber, in the same worker if there are any,
+        and now and then in the same connection."""
+        own, near, all_of_them = [], [], []
+        for subject in LONE:
+            for sub in self.judge.patterns.get(subject, ()):
+                if sub.over != NEVER or sub.unsub_sent != NEVER:
+                    continue
+                all_of_them.append(subject)
+                if sub.conn is conn:
+                    own.append(subject)
+                elif sub.conn.slot == conn.slot:
+                    near.append(subject)
+        if own and self.rng.random() < 0.3:
+            return own
+        return near or own or all_of_them
 
     def scaled(self, count):
         return max(1, int(count * self.volume))
