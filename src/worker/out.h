@@ -49,6 +49,7 @@ struct out_pool {
 	struct out_block *block;
 	uint32_t nsmall, nbig, npart, nblock;
 	uint64_t used;
+	uint64_t freed; /* bytes ever given back to malloc() */
 };
 
 /* Contiguous room for n bytes (and OUT_SLACK to scribble on) at the end, or
