@@ -22,6 +22,7 @@ import os
 import random
 import re
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -169,6 +170,11 @@ class Soak:
     def stop(self):
         self.server.allowed |= {name for name in os.listdir(self.server.dir)
                                 if name.startswith("natsd.log")}
+        # Sanitizers write to standard error; to some of what we did too.
+        said = self.server.log()
+        if "runtime error:" in said or "AddressSanitizer" in said and \
+                "SIGSEGV" not in self.chaos.done:
+            raise Violation("on standard error: %s" % said[-3000:])
         self.server.stop()
 
     # the account
@@ -264,6 +270,7 @@ def main():
     print(again, flush=True)
     run = Soak(seed, args.workers, args.time, args.conns, kinds or False,
                args.epoch, args.pace, not args.no_network)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     fine = run.main()
     print("%s: %s" % ("PASS" if fine else "FAIL", run.verdict))
     if not fine:
