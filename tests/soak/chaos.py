@@ -216,6 +216,9 @@ class Chaos:
         kind = self.rng.choice(self.kinds)
         done = getattr(self, "do_" + kind)()
         if done is not False:
+            self.play.judge.note("%s", kind)
+            if kind in ("kill", "freeze"):
+                self.play.judge.trouble = True
             self.done[kind] = self.done.get(kind, 0) + 1
 
     def look(self):
@@ -481,11 +484,22 @@ class Chaos:
             conn.reading = True
             if not conn.lost:
                 play.crowd.settle_mask(conn)
-                if conn.flooded:
+                if not conn.flooded:
+                    self.retire(conn)
+                else:
                     self.cut += 1
                     play.wait(lambda conn=conn: conn.lost,
                               lambda conn=conn: "the end of %r" % conn, 30)
         self.deaf = []
+        # Those who read slowly and were not cut off would become many.
+        for conn in self.slow[:-3]:
+            self.retire(conn)
+
+    def retire(self, conn):
+        if not conn.lost and not conn.expects_end:
+            self.play.judge.leaves(conn)
+            conn.expects_end = "closed by its client"
+            conn.half_close()
 
     def end(self):
         if self.rude is not None:

@@ -159,10 +159,15 @@ class Judge:
         self.account = Account()
         self.drops_allowed = False  # no_fast_producer_stall
         self.strangers = False  # whether others publish too
+        self.trouble = False  # a worker stood still or died in this epoch
+        self.trail = collections.deque(maxlen=40)  # told if all goes wrong
 
     def tick(self):
         self.clock += 1
         return self.clock
+
+    def note(self, text, *args):
+        self.trail.append("%d: %s" % (self.clock, text % args))
 
     def fail(self, text, *args):
         raise Violation(text % args if args else text)
@@ -237,10 +242,18 @@ class Judge:
         """The connection is no more; what natsd knows of that is unclear
         until conn.ghost is False."""
         conn.lost = self.tick()
+        self.note("%r has ended", conn)
         for sub in conn.sids.values():
             if sub.queue is not None:
                 self.shake(sub.queue)
         self.version += 1
+
+    def leaves(self, conn):
+        """It is about to close: members of groups that refuse."""
+        self.note("%r leaves", conn)
+        for sub in conn.sids.values():
+            if sub.queue is not None:
+                self.shake(sub.queue)
 
     def conn_forgotten(self, conn):
         """At the end of an epoch: natsd has forgotten it."""
@@ -585,6 +598,11 @@ class Judge:
                 400 > self.half_ring:
             account.lose("too large to be passed on within a queue group")
             return
+        if queue in self.shaky and self.trouble:
+            # A drain waits for nobody: what does not fit into its queue
+            # while a worker stands still is dropped, and counted.
+            account.lose("passed on to a worker that stood still")
+            return
         self.fail("%r: nobody of group %s got it; members: %s", msg,
                   queue.decode(), "; ".join(map(repr, maybe)))
 
@@ -609,6 +627,7 @@ class Judge:
         # A worker that dies counts as having taken it, and the duty to
         # answer lapses when several groups are passed on.
         if any(sub.conn.lost or self.may_skip(sub) for sub in maybe) or \
+                maybe and self.trouble or \
                 len({sub.queue for sub in maybe if not sub.plain}) > 1:
             account.n["503 not due for certain"] += 1
             return

@@ -167,10 +167,14 @@ class Play:
             why = self.chaos and self.chaos.reason(conn)
             if not why and self.log:
                 text = self.log.closed.get(conn.cid, "")
-                if text.startswith("Slow Consumer") and (
-                        not conn.brisk or conn.kind == "lossy" or
-                        self.crowd.gap > self.chaos.patience()):
+                slack = not conn.brisk or conn.kind == "lossy" or \
+                    self.crowd.gap > self.chaos.patience()
+                if text.startswith("Slow Consumer") and slack:
                     why = "slow consumer"
+                elif text.startswith("Out of Memory") and slack:
+                    why = "memory_max reached"
+                elif not text and slack and self.log.dropped:
+                    why = "unknown: natsd's log has lost records"
                 elif text.startswith("Stale") and conn.kind == "lossy":
                     why = "stale connection"
             if why:
@@ -187,6 +191,7 @@ class Play:
     def leave(self, conn):
         """One goes of itself, in one of the ways."""
         dice = self.rng.random()
+        self.judge.leaves(conn)
         if dice < 0.5:
             conn.expects_end = "closed by its client"
             conn.half_close()
@@ -470,6 +475,7 @@ class Play:
                   10) if self.unexplained and self.log else None
         self.explanations(True)
         self.judge.close_epoch()
+        self.judge.trouble = False
         self.epochs += 1
         for conn in gone:
             self.judge.conn_forgotten(conn)
@@ -510,8 +516,9 @@ class Play:
                 if msg.refused:
                     gone.append(conn)
             assert len(self.judge.msgs) >= asked
-            hurry = [conn for conn in ask if conn not in gone and
-                     not conn.why.startswith("vanished")]
+            hurry = [conn for conn in ask if conn not in gone and not (
+                conn.why.startswith("vanished") and
+                time.monotonic() - conn.ended_at < 60 * SLOW)]
             if not hurry:
                 break
             if time.monotonic() - begun > 60 * SLOW:

@@ -24,6 +24,7 @@ import re
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 
@@ -150,6 +151,10 @@ class Soak:
             for frame in where:
                 self.say("  %s:%d %s" % (os.path.basename(frame.filename),
                                          frame.lineno, frame.name))
+            if self.play:
+                for line in self.play.judge.trail:
+                    self.say("  before: " + line)
+            self.keep_log()
             if self.log:
                 self.log.read()
                 for line in self.log.last[-30:]:
@@ -166,6 +171,20 @@ class Soak:
             if self.network:
                 self.network.close()
         return fine
+
+    def keep_log(self):
+        """The end of natsd's log, for whoever looks for the reason."""
+        try:
+            with open(self.log.path, "rb") as log:
+                log.seek(max(0, os.stat(self.log.path).st_size - (4 << 20)))
+                text = log.read()
+            path = os.path.join(tempfile.gettempdir(), "natsd-soak-%s.log" %
+                                re.sub(r"\W", "_", str(self.seed)))
+            with open(path, "wb") as kept:
+                kept.write(text)
+            self.say("  the log is kept: " + path)
+        except (OSError, AttributeError):
+            pass
 
     def stop(self):
         self.server.allowed |= {name for name in os.listdir(self.server.dir)
