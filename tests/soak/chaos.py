@@ -69,6 +69,7 @@ class Log:
         self.lines = 0
         self.last = []
         self.bad = []
+        self.started = False
 
     def read(self):
         for old in list(self.old):
@@ -103,6 +104,8 @@ class Log:
                     del self.closed[cid]
             self.closed[int(found.group(1))] = found.group(2)
             return
+        if "Server is ready" in line:
+            self.started = True
         if "is spare" in line:
             self.spare += 1
         elif "Reloaded server configuration" in line:
@@ -123,6 +126,8 @@ class Log:
             self.stuck += 1
         # A name of a rude client may hold anything.
         named = "cid:" in line
+        if not self.started:  # what the configuration makes it say
+            return
         if not named and (BAD.search(line) or NEVER_FINE.search(line)) or \
                 re.search(r"\[(ERR|WRN|FTL)\]", line) and \
                 not FINE.search(line):
@@ -182,7 +187,6 @@ class Chaos:
         self.trickled = 0.0
         self.cut = 0
         self.looked = 0.0
-        self.workers = set(server.worker_pids())
         self.excused = 0
 
     # what was caused
@@ -268,11 +272,15 @@ class Chaos:
 
     # kinds of it
 
+    def workers(self):
+        """Those that live and are not about to die.  The master may have
+        other children too."""
+        return [pid for pid in children(self.server.pid)
+                if pid in self.log.ready and pid not in self.expected]
+
     def victim(self):
-        """A worker that lives and that is not about to die."""
-        pids = [pid for pid in children(self.server.pid)
-                if pid in self.log.ready and pid not in self.expected and
-                pid not in self.frozen]
+        """One of them that does not stand still."""
+        pids = [pid for pid in self.workers() if pid not in self.frozen]
         if len(pids) < self.server.workers:
             return None  # one at a time, as a rule
         # The oldest, so that no place is taken for one that cannot live.
@@ -287,8 +295,7 @@ class Chaos:
             count = 2
         for _ in range(count):
             self.kill(pid)
-            pids = [p for p in children(self.server.pid)
-                    if p in self.log.ready and p not in self.expected]
+            pids = self.workers()
             if len(pids) < 2:
                 break
             pid = self.rng.choice(pids)
@@ -467,9 +474,8 @@ class Chaos:
 
     def all_serve(self):
         self.look()
-        pids = set(children(self.server.pid))
-        return len(pids) == self.server.workers and \
-            pids <= set(self.log.ready) and not pids & self.expected
+        return len(self.workers()) == self.server.workers and \
+            self.expected <= set(self.log.deaths)
 
     def deaf_end(self):
         """They are cut, and called by their name."""
@@ -523,7 +529,7 @@ class Health:
     def descriptors(self):
         """Of all workers, beyond one per connection."""
         total = 0
-        for pid in children(self.server.pid):
+        for pid in self.chaos.workers():
             try:
                 total += len(os.listdir("/proc/%d/fd" % pid))
             except OSError:

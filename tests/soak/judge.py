@@ -314,6 +314,7 @@ class Judge:
             if not self.match(sub.pattern, subject):
                 self.fail("%r does not match, but got %r", sub, line)
             self.account.n["from strangers"] += 1
+            self.count(sub, line)
             return
         msg = self.find(body, reply, conn, line)
         size = msg.size
@@ -358,14 +359,18 @@ class Judge:
                 self.fail("%r: out of order: %r after %08x, by %r", conn, msg,
                           last[pub], sub)
             last[pub] = msg.id
+        self.count(sub, msg)
+        conn.backlog -= size + 40
+
+    def count(self, sub, what):
+        """One more, towards its maximum."""
         sub.count += 1
         if sub.left is not None:
             sub.left -= 1
             if sub.left < 0:
-                self.fail("%r got more than its maximum: %r", sub, msg)
+                self.fail("%r got more than its maximum: %r", sub, what)
             if sub.left == 0:
                 self.over(sub)
-        conn.backlog -= size + 40
 
     def own_arrived(self, conn, sub, msg):
         """Lines of one connection have one order."""
