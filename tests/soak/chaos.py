@@ -10,6 +10,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -350,7 +351,9 @@ class Chaos:
 
     def do_slow(self):
         """Reads a little at a time."""
-        conn = self.play.add(kind="slow", brisk=False, rcvbuf=8192)
+        conn = self.play.add(kind="slow", brisk=False, rcvbuf=8192,
+                             address=self.play.ways.plain[0],
+                             make=socket.socket)
         if conn is None:
             return False
         for _ in range(3):
@@ -367,7 +370,9 @@ class Chaos:
             return False
         talker = next((c for c in self.play.speakers() if c.brisk and
                        c.kind == "client"), None)
-        conn = talker and self.play.add(kind="deaf", brisk=False, rcvbuf=8192)
+        conn = talker and self.play.add(
+            kind="deaf", brisk=False, rcvbuf=8192, make=socket.socket,
+            address=self.play.ways.plain[0])
         if not conn:
             return False
         subject = b"l.deaf.%d" % conn.number

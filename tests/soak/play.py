@@ -175,7 +175,7 @@ class Play:
                     why = "memory_max reached"
                 elif not text and slack and self.log.dropped:
                     why = "unknown: natsd's log has lost records"
-                elif text.startswith("Stale") and conn.kind == "lossy":
+                elif text.startswith("Stale") and slack:
                     why = "stale connection"
             if why:
                 self.explain(conn, why)
