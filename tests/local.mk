@@ -177,6 +177,7 @@ process_tests = \
 	%D%/wire/29_lines.py \
 	%D%/wire/31_slow_policy.py \
 	%D%/wire/32_containment.py \
+	%D%/wire/34_judge.py \
 	%D%/wire/35_network.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
@@ -286,6 +287,7 @@ EXTRA_DIST += \
 	%D%/wire/29_lines.py \
 	%D%/wire/31_slow_policy.py \
 	%D%/wire/32_containment.py \
+	%D%/wire/34_judge.py \
 	%D%/wire/35_network.py
 
 # What the client tests have built or fetched, of which some is read-only, the

@@ -76,6 +76,7 @@ big_free(struct worker *w, struct bigmsg **bp)
 			w->peer[i].big = NULL;
 	}
 	w->mem_in -= b->memory_len;
+	w->pool.freed += b->memory_len;
 	if (b->c != NULL && b->c->bigmsg == b)
 		b->c->bigmsg = NULL;
 	free(b->memory);

@@ -292,6 +292,7 @@ drop_big(struct worker *w, struct client *c)
 	if (c->big == NULL)
 		return;
 	w->mem_in -= c->big_need;
+	w->pool.freed += c->big_need;
 	free(c->big);
 	c->big = NULL;
 	c->big_have = c->big_need = 0;

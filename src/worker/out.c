@@ -105,8 +105,10 @@ out_chunk_free(struct out_pool *pool, struct out_chunk *k)
 		k->next = pool->big;
 		pool->big = k;
 		pool->nbig++;
-	} else
+	} else {
+		pool->freed += sizeof *k + k->size;
 		free(k);
+	}
 }
 
 static void
@@ -238,6 +240,7 @@ out_block_drop(struct out_pool *pool, struct out_block **bp)
 		return;
 	pool->used -= sizeof *b + OUT_BLOCK + OUT_SLACK;
 	if (pool->nblock == POOL_BLOCK_MAX) {
+		pool->freed += sizeof *b + OUT_BLOCK + OUT_SLACK;
 		free(b);
 		return;
 	}

@@ -56,6 +56,7 @@ struct out_pool {
 	struct out_block *block;
 	uint32_t nsmall, nbig, npart, nblock;
 	uint64_t used;
+	uint64_t freed; /* bytes ever given back to malloc() */
 };
 
 /* What is queued in one of these steps are whole messages or lines: drop.c has

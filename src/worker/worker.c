@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,8 @@
 #define SLEEP_MAX_MS 1024
 #define TICK_MS 100
 #define LEAVE_MS 3000 /* to flush what there is */
+#define GIVE_BACK_BYTES (UINT64_C(16) << 20) /* freed since the last time */
+#define GIVE_BACK_MS 2000
 
 /* ---- attach ---------------------------------------------------------- */
 
@@ -254,6 +257,21 @@ bell_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	(void)events;
 }
 
+/* What slow readers and large messages had comes back to the kernel.  free()
+ * does that only for what ends the heap, and there a client or a chunk of one
+ * that stays will lie: without this a worker keeps its largest size for ever.
+ * Not all the time: pages that are wanted again cost a fault each. */
+static void
+give_back(struct worker *w)
+{
+	if (w->pool.freed - w->mem_freed < GIVE_BACK_BYTES ||
+	    w->now_ms - w->mem_freed_ms < GIVE_BACK_MS)
+		return;
+	w->mem_freed = w->pool.freed;
+	w->mem_freed_ms = w->now_ms;
+	(void)malloc_trim(GIVE_BACK_BYTES / 8);
+}
+
 static void
 tick(struct loop *loop, struct loop_timer *t)
 {
@@ -263,6 +281,7 @@ tick(struct loop *loop, struct loop_timer *t)
 	client_tick(w);
 	peer_watch(w);
 	accept_tick(w);
+	give_back(w);
 	log_limited_flush(&w->limit_client, LOG_LVL_INFO);
 	log_limited_flush(&w->limit_slow, LOG_LVL_INFO);
 	for (s = 0; s < w->nslots; s++)

@@ -111,6 +111,8 @@ struct worker {
 	uint32_t mark; /* deliver.c, deal.c: stamp of a run */
 	struct out_pool pool;
 	uint64_t mem_in; /* private input bytes, reservations included */
+	uint64_t mem_freed; /* pool.freed when the kernel last got some */
+	uint64_t mem_freed_ms; /* when that was */
 	uint64_t mem_share;
 	uint8_t *inbuf; /* the one big buffer; see worker_in() */
 	size_t inbuf_front;

@@ -158,7 +158,7 @@ END_TEST
 START_TEST(extra_follows_what_is_queued)
 {
 	size_t in = 0, at = 0, sent, len[2];
-	struct out_extra x;
+	struct out_extra x = { { NULL }, { 0 } };
 	uint8_t *own = malloc(2 * LARGEST);
 	int i;
 

@@ -275,6 +275,48 @@ def most_pending(env):
         equal(got, sent // 8000 * want, "messages that came")
 
 
+@suite.scenario("private memory: what slow readers had comes back",
+                workers=(1, 2), reference=False,
+                conf={"max_pending": "24MB", "write_deadline": "2s",
+                      "memory_max": "400MB"})
+def comes_back(env):
+    server = env.own_server()
+    others = Others(env, server=server)
+    talker = env.client(server=server)
+    others.fine()
+    fresh = memory(server.tree())
+    if fresh is None:
+        raise Skip("this user may not look at the workers' memory")
+    subject = env.subj()
+    for slot in server.worker_slots():
+        for _ in range(4):
+            env.on(slot, server=server, rcvbuf=4096).sub(subject + b".> 1")
+    for lap in range(12):
+        # no two lines alike: a copy for each
+        for n in range(20):
+            talker.send(b"".join(
+                pub(b"%s.%d.%d" % (subject, lap, k), b"x" * (3000 + k))
+                for k in range(25)))
+        talker.expect_nothing()
+        # those who stay have theirs in between
+        for _ in range(4):
+            env.client(server=server).send(b"PUB foo 15000\r\n" +
+                                           b"y" * 14000)
+    peak = memory(server.tree())
+    check(peak > fresh + 40 * MB, "the readers took %d KB only",
+          (peak - fresh) >> 10)
+    wait_for(lambda: len(re.findall("Slow Consumer", server.log())) >=
+             4 * env.workers, "the slow readers to be cut off")
+    wait_for(lambda: memory(server.tree()) < fresh + 20 * MB,
+             "the memory to come back", step=0.2)
+    others.fine()
+    print("    %d MB, with slow readers %d, without them %d" % (
+        fresh / MB, peak / MB, memory(server.tree()) / MB))
+    for client in env.clients:
+        client.abandon()
+    env.clients.clear()
+
+
 # ------------------------------------------------------------------- rings
 
 @suite.scenario("rings of the least size: any message, in order",
