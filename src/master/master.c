@@ -176,8 +176,14 @@ raise_nofile(struct master *m)
 	    m->listeners.n + NOFILE_MASTER;
 	worker = beside + (conf->max_connections != 0 ?
 		conf->max_connections : NOFILE_UNLIMITED);
-	if (conf->worker_rlimit_nofile != 0)
-		worker = m->worker_nofile = conf->worker_rlimit_nofile;
+	if (conf->worker_rlimit_nofile != 0) {
+		/* The same for all of them, whatever numbers they begin with:
+		 * see others_have_fewer() in accept.c. */
+		worker = conf->worker_rlimit_nofile;
+		if (worker < master + NOFILE_WORKER)
+			worker = master + NOFILE_WORKER;
+		m->worker_nofile = worker;
+	}
 	if (worker < master)
 		worker = master;
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)

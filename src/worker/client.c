@@ -211,6 +211,7 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
     bool unix_peer, uint32_t line)
 {
 	struct client *c;
+	int error;
 
 	if ((c = calloc(1, sizeof *c)) == NULL)
 		goto fail;
@@ -232,8 +233,9 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	client_timer_start(w, c);
 	return c;
 fail:
+	error = errno;
 	free(c);
-	(void)close(fd);
+	errno = error;
 	return NULL;
 }
 

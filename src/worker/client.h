@@ -120,7 +120,8 @@ client_of(struct subscriber *who)
 	return (struct client *)(void *)who;
 }
 
-/* A connection that accept() gave; owns fd.  NULL: no memory (fd closed). */
+/* A connection that accept() gave; owns fd, unless it is NULL: then there was
+ * no memory, errno says of which kind. */
 struct client *client_new(struct worker *w, int fd,
     const struct sockaddr_storage *addr, bool unix_peer, uint32_t line);
 /* A client by what a record names it, or NULL if it is gone. */

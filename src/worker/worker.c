@@ -207,9 +207,11 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
 	struct worker *w = loop->ctx;
 	struct chan_msg m;
-	int r;
+	int r, error;
 
 	(void)events;
+	/* A new configuration comes as a descriptor. */
+	accept_reserve_use(w);
 	while ((r = chan_recv(lfd->fd, &m)) == 1) {
 		if (m.type == CHAN_GO && w->state == WORKER_STARTING) {
 			w->state = WORKER_SERVING;
@@ -221,7 +223,10 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 		if (m.fd != -1)
 			(void)close(m.fd);
 	}
-	if (r == 0 || (errno != EAGAIN && errno != EPROTO)) {
+	error = errno;
+	if (w->state == WORKER_SERVING)
+		accept_reserve_keep(w);
+	if (r == 0 || (error != EAGAIN && error != EPROTO)) {
 		/* The master is gone, or a SIGTERM has shut it: so are we, as
 		 * soon as it is decent. */
 		if (!w->chan_eof)

@@ -55,6 +55,13 @@ struct worker_listener {
 	bool watched; /* is in the epoll set */
 };
 
+/* Since an accept() failed for want of descriptors or memory. */
+struct accept_trouble {
+	bool noted; /* in the log */
+	uint64_t last_ms;
+	uint64_t failed, shed; /* attempts; connections turned away */
+};
+
 struct worker {
 	slotno self;
 	uint32_t incarnation;
@@ -117,6 +124,9 @@ struct worker {
 	struct loop_timer accept_timer; /* after a failed accept */
 	uint32_t accept_pause_ms; /* now, 0 = none */
 	uint32_t accept_next_ms; /* the next one's length */
+	struct accept_trouble trouble;
+	uint32_t places; /* connections that there are descriptors for */
+	int reserve; /* a descriptor kept back, -1: there was none */
 	bool chan_eof;
 	uint64_t leave_by_ms;
 	char server_id[HERITAGE_ID_LEN + 1];
@@ -175,6 +185,11 @@ int accept_init(struct worker *w, const struct heritage *h);
 void accept_start(struct worker *w); /* the live bit is set */
 void accept_balance(struct worker *w); /* each iteration */
 void accept_stop(struct worker *w);
+void accept_tick(struct worker *w);
+/* Let go of the descriptor that is kept back, for one that must find room;
+ * keep one again. */
+void accept_reserve_use(struct worker *w);
+void accept_reserve_keep(struct worker *w);
 uint64_t accept_total(const struct worker *w); /* over all workers */
 void accept_line_free(struct worker *w, uint32_t line);
 /* max_connections was lowered: close the surplus. */
