@@ -298,6 +298,17 @@ client_close(struct worker *w, struct client *c, const char *reason)
 	client_list_add(w, c, LIST_DOOMED);
 }
 
+void
+client_no_memory(struct worker *w, struct client *c)
+{
+	if (c->state == CLIENT_DOOMED)
+		return;
+	log_limited(&w->limit_client, LOG_LVL_WARN,
+	    "%s - closed: there is no memory for what it needs",
+	    client_name(w, c));
+	client_close(w, c, "Out of Memory");
+}
+
 /* The last is queued: take nothing more, let it read that for so long, then
  * close. */
 static void
@@ -756,7 +767,7 @@ keep_input(struct worker *w, struct client *c, const uint8_t *p, size_t len)
 	}
 	if (len > c->in_cap) {
 		if ((np = malloc(len)) == NULL) {
-			client_close(w, c, "Out of Memory");
+			client_no_memory(w, c);
 			return;
 		}
 		drop_in(w, c);
@@ -789,7 +800,7 @@ start_big(struct worker *w, struct client *c, const uint8_t *p, size_t len)
 		return;
 	}
 	if ((c->big = malloc(need)) == NULL) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return;
 	}
 	c->big_need = need;
@@ -851,7 +862,7 @@ unread_byte(struct worker *w, struct client *c, uint8_t byte)
 	uint8_t *np;
 
 	if ((np = realloc(c->in, (size_t)c->in_len + 1)) == NULL) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return -1;
 	}
 	memmove(np + 1, np, c->in_len);

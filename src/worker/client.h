@@ -152,6 +152,8 @@ void client_error_note(struct worker *w, struct client *c, enum perr e,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Close without a word, logging why. */
 void client_close(struct worker *w, struct client *c, const char *reason);
+/* The same when malloc() has failed for it. */
+void client_no_memory(struct worker *w, struct client *c);
 /* Take apart what was marked. */
 void client_reap(struct worker *w);
 /* Those that waited and may go on, in their order. */

@@ -252,7 +252,7 @@ write_large(struct worker *w, struct client *c, const struct shape *sh,
 		sent -= skip;
 		if (out_append(&w->pool, &c->out, x.p[i] + skip,
 		    x.len[i] - skip) != 0) {
-			client_close(w, c, "Out of Memory");
+			client_no_memory(w, c);
 			return false;
 		}
 	}
@@ -301,7 +301,7 @@ write_block(struct worker *w, struct client *c, struct msg *m,
 	block(w, c);
 	return n;
 nomem:
-	client_close(w, c, "Out of Memory");
+	client_no_memory(w, c);
 	return 0;
 }
 
@@ -337,7 +337,7 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 		} else {
 			dst = out_room(&w->pool, &c->out, k * unit);
 			if (dst == NULL) {
-				client_close(w, c, "Out of Memory");
+				client_no_memory(w, c);
 				return done;
 			}
 			fill(dst, sh, k);
@@ -466,7 +466,7 @@ client_write(struct worker *w, struct client *c, const void *p, size_t len)
 	if (c->state != CLIENT_OPEN || !room_pending(w, c, len))
 		return;
 	if (out_append(&w->pool, &c->out, p, len) != 0) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return;
 	}
 	client_list_add(w, c, LIST_FLUSH);

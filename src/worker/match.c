@@ -402,6 +402,8 @@ match_find(struct matcher *mt, uint32_t account, struct slice subject)
 		m = &mt->memo;
 	}
 	memo_note(mt, m, account, subject);
+	if (m->failed)
+		mt->last = NULL;
 	return m;
 }
 

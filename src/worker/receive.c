@@ -159,6 +159,9 @@ interest_here(struct worker *w, const struct received *x,
 	if (all_live(w, x))
 		return true;
 	*own = match_own(&w->matcher, x->m.account, x->m.subject);
+	if ((*own)->failed)
+		log_limited(&w->limit_peer, LOG_LVL_ERR,
+		    "message lost for some: out of memory");
 	return false;
 }
 
