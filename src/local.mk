@@ -140,6 +140,8 @@ libnatsd_a_SOURCES = \
 	%D%/master/portsfile.h \
 	%D%/master/reap.c \
 	%D%/master/reload.c \
+	%D%/master/reread.c \
+	%D%/master/reread.h \
 	%D%/master/sendsig.c \
 	%D%/master/sendsig.h \
 	%D%/master/signals.c \

@@ -16,6 +16,7 @@
 #include "conf/snapshot.h"
 #include "master/mlog.h"
 #include "master/options.h"
+#include "master/reread.h"
 #include "proc/chan.h"
 
 /* Patience with a child's acknowledgement if there is no watchdog. */
@@ -232,7 +233,7 @@ reload_file(struct master *m, struct conf *next, struct conf *kept)
 {
 	int snapshot;
 
-	if (conf_load(m->conf.file, &m->opt->over, report, NULL, next) == -1)
+	if (reread(m->conf.file, &m->opt->over, report, next) == -1)
 		return;
 	*kept = *next;
 	conf_keep_restart(kept, &m->conf);
