@@ -109,6 +109,7 @@ struct master {
 	uint32_t grave_looks; /* without success, for the delay */
 	struct loop_timer watch_timer;
 	uint64_t watch_ms; /* last look */
+	bool watch_late; /* it was later than it should have been */
 	uint64_t felled_ms[SLOTS_MAX]; /* last time a complaint of that slot
 					  cost another its life; 0 = never */
 	bool ready; /* all workers were up once */

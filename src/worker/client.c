@@ -31,6 +31,12 @@
 #define BIT(slot) (UINT64_C(1) << (slot))
 #define LINGER_MS 1000
 #define FIRST_PING_MS 2000
+#define GRANT_MS 100
+/* Subscriptions of clients that are gone, taken off in one iteration: a
+ * millisecond or two, however many there are. */
+#define UNSUBSCRIBE_MAX 4096
+/* Of one read(): whoever made more is read less at a time. */
+#define CHANGES_MANY 128
 #define RTT_REFRESH_MS 3600000u
 
 /* ---- lists ----------------------------------------------------------- */
@@ -489,13 +495,20 @@ client_timer(struct loop *loop, struct loop_timer *t)
 		client_close(w, c, "lingered");
 	else if (c->state != CLIENT_OPEN)
 		return;
-	else if (!c->authorized) {
+	else if (c->readable && c->wait == WAIT_NONE && !c->granted) {
+		/* What it has sent is not read yet; when we were stopped, or
+		 * slow, its CONNECT or PONG may be among it. */
+		c->granted = true;
+		loop_timer_set(loop, t, w->now_ms + GRANT_MS);
+		return;
+	} else if (!c->authorized) {
 		score_add(&w->score->auth_errors, 1);
 		client_error_note(w, c, PERR_AUTH_TIMEOUT,
 		    "no CONNECT within %llums",
 		    (unsigned long long)w->conf.auth_timeout_ms);
 	} else
 		ping_due(w, c);
+	c->granted = false;
 }
 
 void

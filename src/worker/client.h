@@ -86,6 +86,8 @@ struct client {
 	bool replied : 1; /* its +OK is out */
 	bool first_ping : 1; /* the next ping goes out whatever happens */
 	bool counted : 1; /* among the connections */
+	bool changing : 1; /* its last read() brought many SUBs or UNSUBs */
+	bool granted : 1; /* its timer was put off once */
 	uint8_t pings_out;
 	uint32_t line; /* scoreboard line, and index in w->client */
 	uint32_t num;
