@@ -91,6 +91,8 @@ libnatsd_a_SOURCES = \
 	%D%/proc/heritage.h \
 	%D%/proc/logpipe.c \
 	%D%/proc/logpipe.h \
+	%D%/proc/oom.c \
+	%D%/proc/oom.h \
 	%D%/proc/sandbox.c \
 	%D%/proc/sandbox.h \
 	%D%/worker/accept.c \

@@ -42,6 +42,7 @@ unit_tests = \
 	%D%/unit/test_loop \
 	%D%/unit/test_match \
 	%D%/unit/test_mem \
+	%D%/unit/test_oom \
 	%D%/unit/test_options \
 	%D%/unit/test_out \
 	%D%/unit/test_parse \

@@ -322,6 +322,7 @@ start(struct master *m)
 	m->loop.ctx = m;
 	if (signals_open(m) == -1)
 		return fail_errno("cannot watch for signals");
+	(void)oom_look(&m->oom, OOM_PATH);
 	m->watch_ms = loop_now(&m->loop);
 	loop_timer_set(&m->loop, &m->watch_timer, m->watch_ms + 1000);
 	for (i = 0; i < m->nworkers; i++)

@@ -28,6 +28,7 @@
 #include "master/portsfile.h"
 #include "master/zones.h"
 #include "proc/heritage.h"
+#include "proc/oom.h"
 #include "shm/slots.h"
 
 /* Ten deaths of one place in this time end the daemon. */
@@ -112,6 +113,7 @@ struct master {
 	bool watch_late; /* it was later than it should have been */
 	uint64_t felled_ms[SLOTS_MAX]; /* last time a complaint of that slot
 					  cost another its life; 0 = never */
+	struct oom oom;
 	bool ready; /* all workers were up once */
 	/* Reload. */
 	bool reloading; /* not all have acknowledged */
