@@ -335,10 +335,14 @@ master_ready(struct master *m)
 {
 	char err[ERR_MAX];
 
-	m->ready = true;
 	if (portsfile_fill(&m->portsfile, &m->listeners, err, sizeof err) ==
-	    -1)
-		log_err("%s", err);
+	    -1) {
+		/* Who asked for it waits for it. */
+		(void)fail(err);
+		master_stop(m, EXIT_FAILED);
+		return;
+	}
+	m->ready = true;
 	log_notice("Server is ready");
 	mlog_started();
 	daemon_ready(&m->daemon_fd);
