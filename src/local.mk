@@ -124,6 +124,8 @@ libnatsd_a_SOURCES = \
 	%D%/worker/worker.c \
 	%D%/worker/worker.h \
 	%D%/worker/worker_priv.h \
+	%D%/master/bound.c \
+	%D%/master/bound.h \
 	%D%/master/child.c \
 	%D%/master/daemon.c \
 	%D%/master/daemon.h \

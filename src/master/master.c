@@ -23,6 +23,7 @@
 
 #include "base/fdutil.h"
 #include "base/mem.h"
+#include "master/bound.h"
 #include "master/daemon.h"
 #include "master/master_priv.h"
 #include "master/mlog.h"
@@ -128,14 +129,19 @@ master_workers(const struct conf *conf)
 static void
 log_start(const struct master *m, const struct master_warnings *warnings)
 {
+	struct bound bound;
+	char text[256];
 	uint32_t i;
 
+	bound_compute(&m->conf, m->nworkers, &bound);
+	(void)bound_format(&bound, text, sizeof text);
 	log_notice("Starting natsd");
 	log_notice("  Version:  %s", PACKAGE_VERSION);
 	log_notice("  Name:     %s", m->conf.server_name[0] != '\0' ?
 		m->conf.server_name : m->server_id);
 	log_notice("  ID:       %s", m->server_id);
 	log_notice("  Workers:  %u", m->nworkers);
+	log_notice("  %s", text);
 	if (m->conf.file[0] != '\0')
 		log_notice("Using configuration file: %s (%s)", m->conf.file,
 		    m->conf.digest);

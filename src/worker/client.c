@@ -611,6 +611,37 @@ with_most(struct worker *w, size_t (*bytes)(const struct client *))
 	return most;
 }
 
+/* Whoever reads least is closed; NULL if nobody has anything to read. */
+static struct client *
+close_slowest(struct worker *w)
+{
+	struct client *c = with_most(w, unsent);
+
+	if (c == NULL)
+		return NULL;
+	score_add(&w->score->slow_consumers, 1);
+	log_limited(&w->limit_client, LOG_LVL_WARN,
+	    "%s - closed: memory_max is reached and it has most pending (%zu "
+	    "bytes)", client_name(w, c), unsent(c));
+	client_close(w, c, "Slow Consumer (Pending Bytes)");
+	out_clear(&w->pool, &c->out);
+	return c;
+}
+
+void
+client_relieve(struct worker *w)
+{
+	struct client *c, *next;
+
+	for (c = client_first(w, LIST_FLUSH); c != NULL; c = next) {
+		next = client_next(w, c, LIST_FLUSH);
+		if (!c->blocked)
+			client_flush_early(w, c);
+	}
+	while (worker_crowded(w) && close_slowest(w) != NULL)
+		;
+}
+
 /* All of memory_max is used: whoever reads least pays; where all read, whoever
  * has most input waiting. */
 static void
@@ -619,22 +650,15 @@ memory_over(struct worker *w)
 	struct client *c;
 
 	while (worker_memory(w) == MEMORY_OVER) {
-		if ((c = with_most(w, unsent)) != NULL) {
-			score_add(&w->score->slow_consumers, 1);
-			log_limited(&w->limit_client, LOG_LVL_WARN,
-			    "%s - closed: memory_max is reached and it has "
-			    "most pending (%zu bytes)", client_name(w, c),
-			    unsent(c));
-			client_close(w, c, "Slow Consumer (Pending Bytes)");
-		} else if ((c = with_most(w, unread)) != NULL) {
+		if ((c = close_slowest(w)) == NULL) {
+			if ((c = with_most(w, unread)) == NULL)
+				return;
 			log_limited(&w->limit_client, LOG_LVL_WARN,
 			    "%s - closed: memory_max is reached and it has "
 			    "most input waiting (%zu bytes)",
 			    client_name(w, c), unread(c));
 			client_close(w, c, "Out of Memory");
-		} else
-			return;
-		out_clear(&w->pool, &c->out);
+		}
 		drop_big(w, c);
 		drop_in(w, c);
 	}
@@ -1017,7 +1041,10 @@ client_read_ready(struct worker *w)
 	uint32_t round = ++w->round;
 	struct client *c;
 
-	while ((c = next_of_round(w, LIST_READY, round)) != NULL) {
+	/* The rest of them in the next iteration if memory is short by then:
+	 * client_flush_all() first sees to that. */
+	while (worker_memory(w) != MEMORY_OVER &&
+	    (c = next_of_round(w, LIST_READY, round)) != NULL) {
 		if (c->state == CLIENT_DOOMED || c->wait != WAIT_NONE ||
 		    client_listed(c, LIST_STALLED))
 			continue;

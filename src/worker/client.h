@@ -165,6 +165,9 @@ bool client_may_resume(struct worker *w);
 /* Read from all that have something; flush all that have output. */
 void client_read_ready(struct worker *w);
 void client_flush_all(struct worker *w);
+/* In the middle of an iteration: what sockets take now leaves and, if that
+ * does not do, those that read least are closed. */
+void client_relieve(struct worker *w);
 /* Milliseconds until one that is held back may be read again, -1 = none. */
 int client_stall_timeout(const struct worker *w);
 /* CONNECT was accepted, or a ping is due: see client.c. */

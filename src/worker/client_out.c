@@ -107,6 +107,8 @@ slow_consumer(struct worker *w, struct client *c)
 static bool
 room_pending(struct worker *w, struct client *c, size_t n)
 {
+	if (__builtin_expect(worker_crowded(w), false))
+		client_relieve(w);
 	if (c->state != CLIENT_OPEN)
 		return false;
 	if (c->out.bytes + n <= w->conf.max_pending)

@@ -11,6 +11,9 @@
 #include <sys/epoll.h>
 
 #include <errno.h>
+#ifdef HAVE_MALLOC_TRIM
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +34,9 @@
 #define SLEEP_MAX_MS 1024
 #define TICK_MS 100
 #define LEAVE_MS 3000 /* to flush what there is */
+/* Less than that is not worth a walk over the heap. */
+#define GIVE_BACK_CLIENTS 4096
+#define GIVE_BACK_BYTES (16u << 20)
 
 /* ---- attach ---------------------------------------------------------- */
 
@@ -245,6 +251,31 @@ bell_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	(void)events;
 }
 
+/*
+ * After a crowd has gone, or much output was taken at last, what it had lies
+ * in holes of the heap, which free() alone gives back only at its end.
+ */
+static void
+give_back(struct worker *w)
+{
+	uint64_t bytes = w->mem_in + w->pool.used;
+	uint32_t n = w->lines_used - w->nfree_line;
+
+	if (n > w->most_clients)
+		w->most_clients = n;
+	if (bytes > w->most_bytes)
+		w->most_bytes = bytes;
+	if ((w->most_clients < GIVE_BACK_CLIENTS ||
+	    n > w->most_clients / 4) &&
+	    (w->most_bytes < GIVE_BACK_BYTES || bytes > w->most_bytes / 4))
+		return;
+	w->most_clients = n;
+	w->most_bytes = bytes;
+#ifdef HAVE_MALLOC_TRIM
+	(void)malloc_trim(0);
+#endif
+}
+
 static void
 tick(struct loop *loop, struct loop_timer *t)
 {
@@ -252,6 +283,8 @@ tick(struct loop *loop, struct loop_timer *t)
 	slotno s;
 
 	client_tick(w);
+	accept_tick(w);
+	give_back(w);
 	log_limited_flush(&w->limit_client, LOG_LVL_INFO);
 	for (s = 0; s < w->nslots; s++)
 		if (w->peer[s].attached && w->peer[s].incarnation != 0)

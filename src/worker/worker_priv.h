@@ -116,6 +116,8 @@ struct worker {
 	bool block_shared; /* this run has several receivers here */
 	uint64_t rnd; /* state of the queue choice */
 	struct loop_timer tick;
+	uint32_t most_clients; /* since memory was last given back */
+	uint64_t most_bytes;
 	/* process */
 	struct loop_fd chan;
 	struct loop_fd bell;
@@ -175,6 +177,15 @@ worker_memory(const struct worker *w)
 	if (used > w->mem_share)
 		return MEMORY_OVER;
 	return used > w->mem_share / 4 * 3 ? MEMORY_TIGHT : MEMORY_OK;
+}
+
+/* All of it is used, and mostly by output: a wide fan-out may not wait for the
+ * end of the iteration. */
+static inline bool
+worker_crowded(const struct worker *w)
+{
+	return w->mem_in + w->pool.used > w->mem_share &&
+	    w->pool.used > w->mem_share / 2;
 }
 
 /* worker.c: the tick is due soon: somebody waits or is blocked. */
