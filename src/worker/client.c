@@ -325,7 +325,8 @@ linger(struct worker *w, struct client *c, const char *reason, uint64_t ms)
 	log_debug("%s - Client connection closed: %s", client_name(w, c),
 	    reason);
 	retire(w, c);
-	client_unsubscribe(w, c);
+	if (c->subs.n <= UNSUBSCRIBE_MAX)
+		client_unsubscribe(w, c);
 	c->state = CLIENT_LINGER;
 	client_list_add(w, c, LIST_FLUSH);
 	if (c->blocked && w->conf.write_deadline_ms > ms)
@@ -373,12 +374,12 @@ client_error(struct worker *w, struct client *c, enum perr e,
 		linger(w, c, perr_reason(e), LINGER_MS);
 }
 
+/* It holds nothing any more but its subscriptions. */
 static void
-take_apart(struct worker *w, struct client *c)
+let_go(struct worker *w, struct client *c)
 {
 	enum client_list l;
 
-	client_unsubscribe(w, c);
 	drop_big(w, c);
 	drop_in(w, c);
 	/* What is queued leaves if the socket takes it at once. */
@@ -390,9 +391,30 @@ take_apart(struct worker *w, struct client *c)
 	if (c->bigmsg != NULL)
 		big_client_gone(c->bigmsg);
 	for (l = 0; l < LISTS; l++)
-		client_list_del(w, c, l);
+		if (l != LIST_DOOMED)
+			client_list_del(w, c, l);
 	atomic_store_explicit(&c->score->state, SCORE_FREE,
 	    memory_order_release);
+}
+
+/* Subscriptions of those that are gone, within the budget. */
+static bool
+unsubscribed(struct worker *w, struct client *c, uint32_t *budget)
+{
+	uint32_t before = c->subs.n;
+	bool all = subs_del_some(&w->subs, &c->subs, ACCOUNT_DEFAULT, budget);
+
+	if (c->subs.n != before) {
+		score_sub(&w->score->subscriptions, before - c->subs.n);
+		match_changed(&w->matcher);
+	}
+	return all;
+}
+
+static void
+client_free(struct worker *w, struct client *c)
+{
+	client_list_del(w, c, LIST_DOOMED);
 	w->client[c->line] = NULL;
 	accept_line_free(w, c->line);
 	connect_free(&c->credentials);
@@ -422,10 +444,17 @@ client_error_note(struct worker *w, struct client *c, enum perr e,
 void
 client_reap(struct worker *w)
 {
-	struct client *c;
+	uint32_t budget = UNSUBSCRIBE_MAX;
+	struct client *c, *next;
 
-	while ((c = client_first(w, LIST_DOOMED)) != NULL)
-		take_apart(w, c);
+	for (c = client_first(w, LIST_DOOMED); c != NULL; c = next) {
+		next = client_next(w, c, LIST_DOOMED);
+		if (c->lfd.fd != -1)
+			let_go(w, c);
+		/* Nothing is delivered to it, whatever others may find. */
+		if (unsubscribed(w, c, &budget))
+			client_free(w, c);
+	}
 }
 
 /* ---- timers ---------------------------------------------------------- */
@@ -1007,8 +1036,9 @@ discard(struct worker *w, struct client *c)
 void
 client_read(struct worker *w, struct client *c)
 {
-	size_t most = worker_memory(w) == MEMORY_OK ? WORKER_READ :
-	    WORKER_READ_TIGHT;
+	size_t most = worker_memory(w) != MEMORY_OK ? WORKER_READ_TIGHT :
+	    c->changing ? WORKER_READ_CHANGES : WORKER_READ;
+	uint64_t changes = w->matcher.view;
 	uint8_t *in = worker_in(w);
 	size_t carry = c->in_len;
 	ssize_t n;
@@ -1033,6 +1063,7 @@ client_read(struct worker *w, struct client *c)
 	if (carry > 0)
 		memcpy(in - carry, c->in, carry);
 	process(w, c, in - carry, carry + (size_t)n, in + n + OUT_SLACK);
+	c->changing = w->matcher.view - changes > CHANGES_MANY;
 }
 
 void

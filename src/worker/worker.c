@@ -383,7 +383,8 @@ sleep_ms(struct worker *w)
 {
 	int t = SLEEP_MAX_MS, next;
 
-	if (client_first(w, LIST_READY) != NULL)
+	if (client_first(w, LIST_READY) != NULL ||
+	    client_first(w, LIST_DOOMED) != NULL)
 		return 0;
 	if ((next = client_stall_timeout(w)) >= 0 && next < t)
 		t = next;
@@ -461,6 +462,8 @@ worker_end(struct worker *w)
 		client_close(w, c, "Server Shutdown");
 		client_reap(w);
 	}
+	while (client_first(w, LIST_DOOMED) != NULL)
+		client_reap(w);
 	peer_publish(w);
 	log_debug("leaving");
 }

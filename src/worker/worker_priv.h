@@ -27,6 +27,9 @@
 /* Bytes that one read() may bring; one read() a client and iteration. */
 #define WORKER_READ (256u << 10)
 #define WORKER_READ_TIGHT (4u << 10) /* when memory is scarce */
+/* Of who subscribes and unsubscribes much: that takes a microsecond each, a
+ * message some ten nanoseconds, and all others of the worker wait. */
+#define WORKER_READ_CHANGES (16u << 10)
 #define WORKER_PAGE 4096u
 /* Unsent output above this is flushed at once. */
 #define WORKER_FLUSH_EARLY (64u << 10)
