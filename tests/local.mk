@@ -118,6 +118,19 @@ check_PROGRAMS += %D%/proc/natsd_crash
 %C%_proc_natsd_crash_SOURCES = src/natsd.c
 %C%_proc_natsd_crash_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
 %C%_proc_natsd_crash_LDADD = $(crash_libs)
+# The whole program once more, with calls that fail when a test says so.
+check_PROGRAMS += %D%/proc/natsd_fault
+%C%_proc_natsd_fault_SOURCES = \
+	src/natsd.c \
+	%D%/proc/fault.c
+%C%_proc_natsd_fault_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
+	-Wl,--wrap=aligned_alloc,--wrap=free,--wrap=mmap \
+	-Wl,--wrap=memfd_create,--wrap=socketpair,--wrap=socket \
+	-Wl,--wrap=eventfd,--wrap=epoll_create1,--wrap=signalfd \
+	-Wl,--wrap=accept4,--wrap=fork,--wrap=open,--wrap=epoll_ctl \
+	-Wl,--wrap=clock_gettime,--wrap=time \
+	-Wl,--wrap=getpwnam,--wrap=getgrnam,--wrap=initgroups
 %C%_proc_ring_circle_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
 %C%_proc_ring_circle_LDADD = $(crash_libs)
 %C%_proc_trie_model_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
@@ -162,12 +175,14 @@ process_tests = \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/33_exhaustion.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
 
 script_tests = \
+	%D%/lint/clock.sh \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
@@ -225,6 +240,7 @@ EXTRA_DIST += \
 	%D%/lib/triechurn.h \
 	%D%/lib/tries.h \
 	%D%/lib/vectors.py \
+	%D%/lint/clock.sh \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
@@ -259,7 +275,8 @@ EXTRA_DIST += \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/33_exhaustion.py
 
 # What the client tests have built or fetched, of which some is read-only, and
 # the fuzz targets for libFuzzer.
