@@ -94,6 +94,8 @@ libnatsd_a_SOURCES = \
 	%D%/proc/heritage.h \
 	%D%/proc/logpipe.c \
 	%D%/proc/logpipe.h \
+	%D%/proc/oom.c \
+	%D%/proc/oom.h \
 	%D%/proc/sandbox.c \
 	%D%/proc/sandbox.h \
 	%D%/worker/accept.c \
@@ -130,6 +132,8 @@ libnatsd_a_SOURCES = \
 	%D%/worker/worker.c \
 	%D%/worker/worker.h \
 	%D%/worker/worker_priv.h \
+	%D%/master/bound.c \
+	%D%/master/bound.h \
 	%D%/master/child.c \
 	%D%/master/daemon.c \
 	%D%/master/daemon.h \
@@ -148,6 +152,8 @@ libnatsd_a_SOURCES = \
 	%D%/master/portsfile.h \
 	%D%/master/reap.c \
 	%D%/master/reload.c \
+	%D%/master/reread.c \
+	%D%/master/reread.h \
 	%D%/master/sendsig.c \
 	%D%/master/sendsig.h \
 	%D%/master/signals.c \

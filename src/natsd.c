@@ -14,6 +14,7 @@
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "master/bound.h"
 #include "master/master.h"
 #include "master/options.h"
 #include "master/sendsig.h"
@@ -64,14 +65,22 @@ flush_stdout(void)
 static int
 say_valid(const struct options *o, const struct conf *conf)
 {
+	uint32_t n = master_workers(conf);
+	struct bound bound;
+	char text[256];
+
 	if (o->quiet)
 		return EXIT_OK;
+	bound_compute(conf, n, &bound);
+	(void)bound_format(&bound, text, sizeof text);
 	if (conf->file[0] == '\0')
 		fprintf(stderr, "natsd: no configuration file; defaults and "
 		    "command line are valid\n");
 	else
 		fprintf(stderr, "natsd: configuration file %s is valid (%s)\n",
 		    conf->file, conf->digest);
+	fprintf(stderr, "natsd: %s, with %u worker%s\n", text, n,
+	    n == 1 ? "" : "s");
 	return EXIT_OK;
 }
 

@@ -43,6 +43,7 @@ unit_tests = \
 	%D%/unit/test_loop \
 	%D%/unit/test_match \
 	%D%/unit/test_mem \
+	%D%/unit/test_oom \
 	%D%/unit/test_options \
 	%D%/unit/test_out \
 	%D%/unit/test_parse \
@@ -120,6 +121,19 @@ check_PROGRAMS += %D%/proc/natsd_crash
 %C%_proc_natsd_crash_SOURCES = src/natsd.c
 %C%_proc_natsd_crash_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
 %C%_proc_natsd_crash_LDADD = $(crash_libs)
+# The whole program once more, with calls that fail when a test says so.
+check_PROGRAMS += %D%/proc/natsd_fault
+%C%_proc_natsd_fault_SOURCES = \
+	src/natsd.c \
+	%D%/proc/fault.c
+%C%_proc_natsd_fault_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
+	-Wl,--wrap=aligned_alloc,--wrap=free,--wrap=mmap \
+	-Wl,--wrap=memfd_create,--wrap=socketpair,--wrap=socket \
+	-Wl,--wrap=eventfd,--wrap=epoll_create1,--wrap=signalfd \
+	-Wl,--wrap=accept4,--wrap=fork,--wrap=open,--wrap=epoll_ctl \
+	-Wl,--wrap=clock_gettime,--wrap=time \
+	-Wl,--wrap=getpwnam,--wrap=getgrnam,--wrap=initgroups
 %C%_proc_ring_circle_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
 %C%_proc_ring_circle_LDADD = $(crash_libs)
 %C%_proc_trie_model_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS=1
@@ -177,6 +191,7 @@ process_tests = \
 	%D%/wire/29_lines.py \
 	%D%/wire/31_slow_policy.py \
 	%D%/wire/32_containment.py \
+	%D%/wire/33_exhaustion.py \
 	%D%/wire/34_judge.py \
 	%D%/wire/35_network.py
 if HAVE_PYTHON
@@ -184,6 +199,7 @@ TESTS += $(process_tests)
 endif
 
 script_tests = \
+	%D%/lint/clock.sh \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
@@ -242,6 +258,7 @@ EXTRA_DIST += \
 	%D%/lib/triechurn.h \
 	%D%/lib/tries.h \
 	%D%/lib/vectors.py \
+	%D%/lint/clock.sh \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
@@ -287,6 +304,7 @@ EXTRA_DIST += \
 	%D%/wire/29_lines.py \
 	%D%/wire/31_slow_policy.py \
 	%D%/wire/32_containment.py \
+	%D%/wire/33_exhaustion.py \
 	%D%/wire/34_judge.py \
 	%D%/wire/35_network.py
 

@@ -275,6 +275,10 @@ loop_wait(struct loop *loop, int timeout_ms)
 		timeout = next;
 	loop->next_event = loop->nevents = 0;
 	n = epoll_wait(loop->epfd, loop->events, LOOP_EVENTS_MAX, timeout);
+	/* Stopped and continued: what has come meanwhile comes before the
+	 * timers that have become due meanwhile. */
+	if (n == -1 && errno == EINTR)
+		n = epoll_wait(loop->epfd, loop->events, LOOP_EVENTS_MAX, 0);
 	advance(loop, clock_mono_ms());
 	if (n == -1)
 		return errno == EINTR ? 0 : -1;

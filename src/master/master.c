@@ -23,6 +23,7 @@
 
 #include "base/fdutil.h"
 #include "base/mem.h"
+#include "master/bound.h"
 #include "master/daemon.h"
 #include "master/master_priv.h"
 #include "master/mlog.h"
@@ -128,14 +129,19 @@ master_workers(const struct conf *conf)
 static void
 log_start(const struct master *m, const struct master_warnings *warnings)
 {
+	struct bound bound;
+	char text[256];
 	uint32_t i;
 
+	bound_compute(&m->conf, m->nworkers, &bound);
+	(void)bound_format(&bound, text, sizeof text);
 	log_notice("Starting natsd");
 	log_notice("  Version:  %s", PACKAGE_VERSION);
 	log_notice("  Name:     %s", m->conf.server_name[0] != '\0' ?
 		m->conf.server_name : m->server_id);
 	log_notice("  ID:       %s", m->server_id);
 	log_notice("  Workers:  %u", m->nworkers);
+	log_notice("  %s", text);
 	if (m->conf.file[0] != '\0')
 		log_notice("Using configuration file: %s (%s)", m->conf.file,
 		    m->conf.digest);
@@ -176,8 +182,14 @@ raise_nofile(struct master *m)
 	    m->listeners.n + NOFILE_MASTER;
 	worker = beside + (conf->max_connections != 0 ?
 		conf->max_connections : NOFILE_UNLIMITED);
-	if (conf->worker_rlimit_nofile != 0)
-		worker = m->worker_nofile = conf->worker_rlimit_nofile;
+	if (conf->worker_rlimit_nofile != 0) {
+		/* The same for all of them, whatever numbers they begin with:
+		 * see others_have_fewer() in accept.c. */
+		worker = conf->worker_rlimit_nofile;
+		if (worker < master + NOFILE_WORKER)
+			worker = master + NOFILE_WORKER;
+		m->worker_nofile = worker;
+	}
 	if (worker < master)
 		worker = master;
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
@@ -316,6 +328,7 @@ start(struct master *m)
 	m->loop.ctx = m;
 	if (signals_open(m) == -1)
 		return fail_errno("cannot watch for signals");
+	(void)oom_look(&m->oom, OOM_PATH);
 	m->watch_ms = loop_now(&m->loop);
 	loop_timer_set(&m->loop, &m->watch_timer, m->watch_ms + 1000);
 	for (i = 0; i < m->nworkers; i++)
@@ -328,10 +341,14 @@ master_ready(struct master *m)
 {
 	char err[ERR_MAX];
 
-	m->ready = true;
 	if (portsfile_fill(&m->portsfile, &m->listeners, err, sizeof err) ==
-	    -1)
-		log_err("%s", err);
+	    -1) {
+		/* Who asked for it waits for it. */
+		(void)fail(err);
+		master_stop(m, EXIT_FAILED);
+		return;
+	}
+	m->ready = true;
 	log_notice("Server is ready");
 	mlog_started();
 	daemon_ready(&m->daemon_fd);

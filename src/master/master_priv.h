@@ -28,6 +28,7 @@
 #include "master/portsfile.h"
 #include "master/zones.h"
 #include "proc/heritage.h"
+#include "proc/oom.h"
 #include "shm/slots.h"
 
 /* Ten deaths of one place in this time end the daemon. */
@@ -114,8 +115,10 @@ struct master {
 	uint32_t grave_looks; /* without success, for the delay */
 	struct loop_timer watch_timer;
 	uint64_t watch_ms; /* last look */
+	bool watch_late; /* it was later than it should have been */
 	uint64_t felled_ms[SLOTS_MAX]; /* last time a complaint of that slot
 					  cost another its life; 0 = never */
+	struct oom oom;
 	bool ready; /* all workers were up once */
 	/* Reload. */
 	bool reloading; /* not all have acknowledged */

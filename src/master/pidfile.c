@@ -70,6 +70,9 @@ fail_open(const char *path, const struct flock *fl, char *err, size_t errlen)
 	if (errno == EAGAIN)
 		snprintf(err, errlen, "natsd is already running with pid %ld: "
 		    "it holds the pid file \"%s\"", (long)fl->l_pid, path);
+	else if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
+		snprintf(err, errlen, "cannot write the pid file \"%s\": %s",
+		    path, strerror(errno));
 	else
 		snprintf(err, errlen, "cannot write the pid file \"%s\": %s; "
 		    "create its folder, start as a user who may write there, "
@@ -92,6 +95,7 @@ pidfile_open(struct pidfile *pf, const char *path, char *err, size_t errlen)
 	/* In place: whoever reads must never find no file.  The mode is set,
 	 * whatever the umask says; another's file keeps its own. */
 	(void)!fchmod(fd, PIDFILE_MODE);
+	errno = ENOSPC; /* what a short write means */
 	if (pwrite(fd, text, (size_t)n, 0) != n || ftruncate(fd, n) == -1) {
 		fail_open(path, &fl, err, errlen);
 		(void)unlink(path);

@@ -155,6 +155,25 @@ places_left(const struct master *m)
 	return n;
 }
 
+/* A SIGKILL that is not ours is the operator's or, mostly, the kernel's. */
+static const char *
+hint(const struct child *c, int status)
+{
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL || c->killed)
+		return "";
+	switch (oom_look(&c->m->oom, OOM_PATH)) {
+	case OOM_SOME:
+		return "; the kernel has killed it, or another process, for "
+		    "want of memory";
+	case OOM_NONE:
+		return "";
+	case OOM_UNKNOWN:
+		break;
+	}
+	return "; if nobody else did it, the kernel has killed it for want of "
+	    "memory";
+}
+
 static void
 log_death(const struct child *c, int status, uint64_t connections,
     const char *next)
@@ -162,8 +181,8 @@ log_death(const struct child *c, int status, uint64_t connections,
 	char cause[64];
 
 	format_cause(cause, sizeof cause, status);
-	log_err("worker %u (pid %d) %s, %" PRIu64 " connections lost, %s",
-	    c->slot, (int)c->pid, cause, connections, next);
+	log_err("worker %u (pid %d) %s, %" PRIu64 " connections lost, %s%s",
+	    c->slot, (int)c->pid, cause, connections, next, hint(c, status));
 }
 
 enum verdict { GO_ON, GIVE_UP_LOOP, GIVE_UP_START, GIVE_UP_NONE_LEFT };

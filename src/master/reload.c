@@ -16,6 +16,7 @@
 #include "conf/snapshot.h"
 #include "master/mlog.h"
 #include "master/options.h"
+#include "master/reread.h"
 #include "proc/chan.h"
 
 /* Patience with a child's acknowledgement if there is no watchdog. */
@@ -256,7 +257,7 @@ reload_file(struct master *m, struct conf *next, struct conf *kept)
 	uint32_t i;
 	int snapshot;
 
-	if (conf_load(m->conf.file, &m->opt->over, report, NULL, next) == -1)
+	if (reread(m->conf.file, &m->opt->over, report, next) == -1)
 		return;
 	*kept = *next;
 	conf_keep_restart(kept, &m->conf);

@@ -13,9 +13,10 @@
 #include "proc/chan.h"
 
 #define WATCH_MS 1000
-/* No look counts for more: when we were stopped ourselves, or the machine
- * slept, nobody else is to blame. */
-#define WATCH_STEP_MAX_MS (3 * WATCH_MS / 2)
+/* A later look than that was kept from us, by a stop of the whole group, a
+ * machine that slept or one with too much to do; the workers are given the
+ * time until the next look, for they may have fared no better. */
+#define WATCH_LATE_MS (3 * WATCH_MS / 2)
 /* Patience while a live peer waits for it, and the least that there is: with
  * sleepers and ourselves waking once a second, two looks in a row may find the
  * same sleep, three may not. */
@@ -246,19 +247,30 @@ watch_complaint(struct child *c, uint64_t whom, const char *text)
 
 /* ---- the timer ---------------------------------------------------------- */
 
+/* What the time since the last look counts for.  Looks that are late in a row
+ * count a little, else nobody would be watched while the machine is slow. */
+static uint64_t
+time_to_count(struct master *m, uint64_t step)
+{
+	bool late = step > WATCH_LATE_MS, again = late && m->watch_late;
+
+	m->watch_late = late;
+	if (!late)
+		return step;
+	return again ? WATCH_MS : 0;
+}
+
 void
 watch_timer(struct loop *loop, struct loop_timer *timer)
 {
 	struct master *m = loop->ctx;
-	uint64_t now = loop_now(loop), step = now - m->watch_ms;
-	uint64_t awaited;
+	uint64_t now = loop_now(loop), step, awaited;
 	struct child *c;
 	uint32_t i;
 
 	if (m->stopping)
 		return; /* the stop has its own patience */
-	if (step > WATCH_STEP_MAX_MS)
-		step = WATCH_STEP_MAX_MS;
+	step = time_to_count(m, now - m->watch_ms);
 	awaited = awaited_slots(m);
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		c = &m->child[i];

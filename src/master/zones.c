@@ -16,7 +16,6 @@
 
 #include "base/fdutil.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "conf/conf.h"
 #include "shm/bell.h"
 #include "shm/own.h"
@@ -150,7 +149,9 @@ create_all(struct zones *z)
 {
 	uint32_t i, j, n = z->geo.nslots;
 
-	z->ring = mem_array_or_die((size_t)n * n, sizeof *z->ring);
+	/* Not "or die": sockets and pid file are to be removed. */
+	if ((z->ring = calloc((size_t)n * n, sizeof *z->ring)) == NULL)
+		return -1;
 	for (i = 0; i < n * n; i++)
 		z->ring[i].rw = z->ring[i].ro = -1;
 	if (create_control(z) == -1)
@@ -166,6 +167,19 @@ create_all(struct zones *z)
 	return 0;
 }
 
+static const char *
+advice(int error)
+{
+	switch (error) {
+	case EMFILE:
+		return "; raise the limit of open files (ulimit -n)";
+	case EFBIG:
+		return "; raise the limit of file sizes (ulimit -f)";
+	default:
+		return "";
+	}
+}
+
 int
 zones_create(struct zones *z, const struct conf *conf, uint32_t nworkers,
     char *err, size_t errlen)
@@ -175,8 +189,7 @@ zones_create(struct zones *z, const struct conf *conf, uint32_t nworkers,
 		return -1;
 	if (create_all(z) == -1) {
 		snprintf(err, errlen, "cannot create the shared memory: %s%s",
-		    strerror(errno), errno == EMFILE ?
-		    "; raise the limit of open files" : "");
+		    strerror(errno), advice(errno));
 		return -1;
 	}
 	return 0;

@@ -10,20 +10,27 @@
 #include <config.h>
 
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fdutil.h"
 #include "proto/info.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
 #define PAUSE_FIRST_MS 10
 #define PAUSE_MAX_MS 1000
+/* Descriptors for those that are told to go, until they have read it. */
+#define LEAVING 16
+/* Accepting has recovered when nothing has failed for so long. */
+#define RECOVERED_MS 2000
 /* The level of the protocol that is spoken, not natsd's own version: clients
  * switch features on it. */
 #define INFO_VERSION "2.9.25-natsd" PACKAGE_VERSION
@@ -174,20 +181,27 @@ within_limit(struct worker *w)
 	    accept_total(w) <= w->conf.max_connections;
 }
 
-/* No line of the scoreboard for it: the same answer, without a client. */
+/* There is no place for it, but it is told so: the answer that one beyond
+ * max_connections gets, without a client. */
 static void
 turn_away(struct worker *w, int fd)
 {
 	char text[2048];
 	size_t n = info_line(w, "", 0, text, sizeof text - 128);
 
-	log_limited(&w->limit_accept, LOG_LVL_ERR,
-	    "maximum connections exceeded: no scoreboard line is free");
 	n += perr_line(PERR_MAX_CONNECTIONS, NULL, NULL, text + n,
 	    sizeof text - n);
 	if (write(fd, text, n) == (ssize_t)n)
 		(void)shutdown(fd, SHUT_WR);
 	(void)close(fd);
+}
+
+static void
+no_place(struct worker *w, int fd, const char *why)
+{
+	log_limited(&w->limit_accept, LOG_LVL_ERR,
+	    "maximum connections exceeded: %s", why);
+	turn_away(w, fd);
 }
 
 static void
@@ -197,30 +211,129 @@ too_many(struct worker *w, struct client *c)
 	    (unsigned long)w->conf.max_connections);
 }
 
+/* ---- too few descriptors --------------------------------------------- */
+
+/*
+ * One descriptor is kept back.  When it is the last, its place takes a
+ * connection just long enough to tell it that it cannot stay: else it would
+ * hang in the kernel's queue until it loses patience.  It is a file of its
+ * own, not a duplicate, since the system's table of files may be what is full.
+ */
+void
+accept_reserve_keep(struct worker *w)
+{
+	if (w->reserve == -1)
+		w->reserve = bell_create();
+}
+
+void
+accept_reserve_use(struct worker *w)
+{
+	fd_close(&w->reserve);
+}
+
+/* Has a live worker fewer connections?  Then this is for him: all have the
+ * same limit. */
+static bool
+others_have_fewer(const struct worker *w)
+{
+	uint64_t live = slots_live(w->slots), mine;
+	slotno s;
+
+	mine = score_get(&w->score->connections);
+	for (; live != 0; live &= live - 1) {
+		s = (slotno)__builtin_ctzll(live);
+		if (s != w->self && score_get(&score_proc(
+		    &w->zown[s])->connections) < mine)
+			return true;
+	}
+	return false;
+}
+
+/* Descriptors that connections may have, out of what the limit leaves. */
+static uint32_t
+count_places(const struct worker *w)
+{
+	/* Standard ones, channel, log, epoll, the one kept back, and that of
+	 * a new configuration. */
+	rlim_t others = 3 + 3 + 2 + w->nslots + w->nlisten + LEAVING;
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 ||
+	    rl.rlim_cur == RLIM_INFINITY)
+		return UINT32_MAX;
+	if (rl.rlim_cur <= others)
+		return 1;
+	return rl.rlim_cur - others < UINT32_MAX ?
+	    (uint32_t)(rl.rlim_cur - others) : UINT32_MAX;
+}
+
+static inline bool
+places_taken(const struct worker *w, uint32_t beside)
+{
+	return score_get(&w->score->connections) >=
+	    (uint64_t)w->places + beside;
+}
+
+/* Once for each time of trouble, not once for each connection. */
+static void
+note_trouble(struct worker *w, int error)
+{
+	struct accept_trouble *t = &w->trouble;
+
+	t->last_ms = w->now_ms;
+	t->failed++;
+	if (t->noted)
+		return;
+	t->noted = true;
+	if (error == EMFILE || error == ENFILE)
+		log_err("Temporary Client Accept Error(%s): with %" PRIu64
+		    " connections here no descriptor is left, new ones are "
+		    "turned away; raise %s", strerror(error),
+		    score_get(&w->score->connections), error == EMFILE ?
+		    "worker_rlimit_nofile or lower max_connections" :
+		    "fs.file-max");
+	else
+		log_err("Temporary Client Accept Error(%s): trying again "
+		    "after 10 ms to 1 s", strerror(error));
+}
+
 static void
 welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
     bool unix_socket)
 {
+	static const struct slice nothing;
 	struct client *c;
 	uint32_t line;
+	bool short_of;
 
 	if (line_get(w, &line) != 0) {
-		turn_away(w, fd);
+		no_place(w, fd, w->lines_used >= w->slots->nlines ?
+		    "no scoreboard line is free" : "out of memory");
 		return;
 	}
 	if ((c = client_new(w, fd, addr, unix_socket, line)) == NULL) {
 		accept_line_free(w, line);
+		no_place(w, fd, strerror(errno));
 		return;
 	}
 	score_add(&w->score->connections, 1);
 	score_add(&w->score->total_connections, 1);
 	log_debug("%s - Client connection created", client_name(w, c));
 	send_info(w, c);
-	if (!within_limit(w)) {
+	short_of = places_taken(w, 1);
+	if (short_of)
+		note_trouble(w, EMFILE);
+	if (short_of || !within_limit(w)) {
 		/* In a packet of its own: libnats takes the first line of
 		 * a read for INFO and forgets the rest. */
 		client_flush(w, c);
-		too_many(w, c);
+		if (short_of) {
+			w->trouble.shed++;
+			client_error(w, c, PERR_MAX_CONNECTIONS, nothing,
+			    nothing);
+		} else
+			too_many(w, c);
 	}
 }
 
@@ -283,8 +396,9 @@ above_share(const struct worker *w)
 	return mine > 0 && (mine - 1) * n * 16 > all * 17;
 }
 
-void
-accept_tick(struct worker *w)
+/* Is there one whose number of connections cannot be true? */
+static void
+look_at_numbers(struct worker *w)
 {
 	uint64_t slots, set;
 
@@ -299,7 +413,8 @@ void
 accept_balance(struct worker *w)
 {
 	if (w->state == WORKER_SERVING)
-		watch(w, w->accept_pause_ms == 0 && !above_share(w));
+		watch(w, w->accept_pause_ms == 0 && !above_share(w) &&
+		    !(places_taken(w, 0) && others_have_fewer(w)));
 }
 
 static void
@@ -311,9 +426,49 @@ pause_over(struct loop *loop, struct loop_timer *t)
 	w->accept_pause_ms = 0;
 }
 
-/* No descriptor or memory for it: the others may do better; look again. */
+/* ---- accept() fails -------------------------------------------------- */
+
+/* Take one and send it away; false: not even that works. */
+static bool
+shed(struct worker *w, struct worker_listener *l)
+{
+	bool done = true;
+	int fd;
+
+	if (w->reserve == -1)
+		return false;
+	accept_reserve_use(w);
+	fd = accept4(l->lfd.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd != -1) {
+		turn_away(w, fd);
+		w->trouble.shed++;
+	} else
+		done = errno == EAGAIN || errno == ECONNABORTED;
+	accept_reserve_keep(w);
+	return done;
+}
+
+void
+accept_tick(struct worker *w)
+{
+	struct accept_trouble *t = &w->trouble;
+
+	look_at_numbers(w);
+	if (w->state != WORKER_SERVING)
+		return;
+	accept_reserve_keep(w);
+	if (!t->noted || w->now_ms - t->last_ms < RECOVERED_MS)
+		return;
+	log_notice("connections are accepted again: %" PRIu64 " attempts had "
+	    "failed, %" PRIu64 " connections were turned away", t->failed,
+	    t->shed);
+	memset(t, 0, sizeof *t);
+}
+
+/* No descriptor or memory for it.  Who has more connections than another
+ * leaves it to him for a while; who has not, sends it away. */
 static void
-accept_failed(struct worker *w, int error)
+accept_failed(struct worker *w, struct worker_listener *l, int error)
 {
 	uint32_t ms = w->accept_next_ms;
 
@@ -323,9 +478,10 @@ accept_failed(struct worker *w, int error)
 		accept_stop(w);
 		return;
 	}
-	log_limited(&w->limit_accept, LOG_LVL_ERR,
-	    "Temporary Client Accept Error(%s), sleeping %ums",
-	    strerror(error), ms);
+	note_trouble(w, error);
+	if ((error == EMFILE || error == ENFILE) && !others_have_fewer(w) &&
+	    shed(w, l))
+		return;
 	w->accept_next_ms = ms * 2 < PAUSE_MAX_MS ? ms * 2 : PAUSE_MAX_MS;
 	loop_timer_set(&w->loop, &w->accept_timer, w->now_ms + ms);
 	w->accept_pause_ms = ms;
@@ -349,7 +505,7 @@ listener_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	fd = accept4(lfd->fd, (struct sockaddr *)&addr, &len,
 	    SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd == -1)
-		accept_failed(w, errno);
+		accept_failed(w, l, errno);
 	else {
 		w->accept_next_ms = PAUSE_FIRST_MS;
 		welcome(w, fd, &addr, l->unix_socket);
@@ -393,6 +549,7 @@ accept_init(struct worker *w, const struct heritage *h)
 	struct worker_listener *l;
 	uint32_t i;
 
+	w->reserve = -1;
 	loop_timer_init(&w->accept_timer, pause_over);
 	w->accept_next_ms = PAUSE_FIRST_MS;
 	w->nlisten = h->nlisten;
@@ -409,6 +566,8 @@ accept_init(struct worker *w, const struct heritage *h)
 void
 accept_start(struct worker *w)
 {
+	w->places = count_places(w);
+	accept_reserve_keep(w);
 	watch(w, true);
 }
 
@@ -421,6 +580,7 @@ accept_stop(struct worker *w)
 	for (i = 0; i < w->nlisten; i++)
 		(void)close(w->listener[i].lfd.fd);
 	w->nlisten = 0;
+	accept_reserve_use(w);
 }
 
 void

@@ -33,6 +33,12 @@
 #define BIT(slot) (UINT64_C(1) << (slot))
 #define LINGER_MS 1000
 #define FIRST_PING_MS 2000
+#define GRANT_MS 100
+/* Subscriptions of clients that are gone, taken off in one iteration: a
+ * millisecond or two, however many there are. */
+#define UNSUBSCRIBE_MAX 4096
+/* Of one read(): whoever made more is read less at a time. */
+#define CHANGES_MANY 128
 #define RTT_REFRESH_MS 3600000u
 
 /* ---- lists ----------------------------------------------------------- */
@@ -247,6 +253,7 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
     bool unix_peer, uint32_t line)
 {
 	struct client *c;
+	int error;
 
 	if ((c = calloc(1, sizeof *c)) == NULL)
 		goto fail;
@@ -269,8 +276,9 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	client_timer_start(w, c);
 	return c;
 fail:
+	error = errno;
 	free(c);
-	(void)close(fd);
+	errno = error;
 	return NULL;
 }
 
@@ -343,6 +351,17 @@ client_fail(struct worker *w, struct client *c, const char *reason)
 	client_close(w, c, text);
 }
 
+void
+client_no_memory(struct worker *w, struct client *c)
+{
+	if (c->state == CLIENT_DOOMED)
+		return;
+	log_limited(&w->limit_client, LOG_LVL_WARN,
+	    "%s - closed: there is no memory for what it needs",
+	    client_name(w, c));
+	client_close(w, c, "Out of Memory");
+}
+
 /* The last is queued: take nothing more, let it read that for so long, then
  * close. */
 static void
@@ -353,7 +372,8 @@ linger(struct worker *w, struct client *c, const char *reason, uint64_t ms)
 	log_debug("%s - Client connection closed: %s", client_name(w, c),
 	    reason);
 	retire(w, c);
-	client_unsubscribe(w, c);
+	if (c->subs.n <= UNSUBSCRIBE_MAX)
+		client_unsubscribe(w, c);
 	c->state = CLIENT_LINGER;
 	client_list_add(w, c, LIST_FLUSH);
 	if (c->blocked && w->conf.write_deadline_ms > ms)
@@ -401,12 +421,12 @@ client_error(struct worker *w, struct client *c, enum perr e,
 		linger(w, c, perr_reason(e), LINGER_MS);
 }
 
+/* It holds nothing any more but its subscriptions. */
 static void
-take_apart(struct worker *w, struct client *c)
+let_go(struct worker *w, struct client *c)
 {
 	enum client_list l;
 
-	client_unsubscribe(w, c);
 	slow_gone(w, c);
 	drop_big(w, c);
 	drop_in(w, c);
@@ -421,14 +441,36 @@ take_apart(struct worker *w, struct client *c)
 	if (c->bigmsg != NULL)
 		big_client_gone(c->bigmsg);
 	for (l = 0; l < LISTS; l++)
-		client_list_del(w, c, l);
+		if (l != LIST_DOOMED)
+			client_list_del(w, c, l);
 	atomic_store_explicit(&c->score->state, SCORE_FREE,
 	    memory_order_release);
+}
+
+/* Subscriptions of those that are gone, within the budget. */
+static bool
+unsubscribed(struct worker *w, struct client *c, uint32_t *budget)
+{
+	uint32_t before = c->subs.n;
+	bool all = subs_del_some(&w->subs, &c->subs, ACCOUNT_DEFAULT, budget);
+
+	if (c->subs.n != before) {
+		score_sub(&w->score->subscriptions, before - c->subs.n);
+		match_changed(&w->matcher);
+	}
+	return all;
+}
+
+static void
+client_free(struct worker *w, struct client *c)
+{
+	client_list_del(w, c, LIST_DOOMED);
 	w->client[c->line] = NULL;
 	accept_line_free(w, c->line);
 	connect_free(&c->credentials);
 	free(c->barrier);
 	free(c);
+	w->pool.freed += sizeof *c;
 }
 
 void
@@ -453,10 +495,17 @@ client_error_note(struct worker *w, struct client *c, enum perr e,
 void
 client_reap(struct worker *w)
 {
-	struct client *c;
+	uint32_t budget = UNSUBSCRIBE_MAX;
+	struct client *c, *next;
 
-	while ((c = client_first(w, LIST_DOOMED)) != NULL)
-		take_apart(w, c);
+	for (c = client_first(w, LIST_DOOMED); c != NULL; c = next) {
+		next = client_next(w, c, LIST_DOOMED);
+		if (c->lfd.fd != -1)
+			let_go(w, c);
+		/* Nothing is delivered to it, whatever others may find. */
+		if (unsubscribed(w, c, &budget))
+			client_free(w, c);
+	}
 }
 
 /* ---- timers ---------------------------------------------------------- */
@@ -526,13 +575,20 @@ client_timer(struct loop *loop, struct loop_timer *t)
 		client_close(w, c, "lingered");
 	else if (c->state != CLIENT_OPEN)
 		return;
-	else if (!c->authorized) {
+	else if (c->readable && c->wait == WAIT_NONE && !c->granted) {
+		/* What it has sent is not read yet; when we were stopped, or
+		 * slow, its CONNECT or PONG may be among it. */
+		c->granted = true;
+		loop_timer_set(loop, t, w->now_ms + GRANT_MS);
+		return;
+	} else if (!c->authorized) {
 		score_add(&w->score->auth_errors, 1);
 		client_error_note(w, c, PERR_AUTH_TIMEOUT,
 		    "no CONNECT within %llums",
 		    (unsigned long long)w->conf.auth_timeout_ms);
 	} else
 		ping_due(w, c);
+	c->granted = false;
 }
 
 /* The reservation that has been longest without a byte makes room. */
@@ -591,6 +647,37 @@ with_most(struct worker *w, size_t (*bytes)(const struct client *))
 	return most;
 }
 
+/* Whoever reads least is closed; NULL if nobody has anything to read. */
+static struct client *
+close_slowest(struct worker *w)
+{
+	struct client *c = with_most(w, unsent);
+
+	if (c == NULL)
+		return NULL;
+	score_add(&w->score->slow_consumers, 1);
+	log_limited(&w->limit_client, LOG_LVL_WARN,
+	    "%s - closed: memory_max is reached and it has most pending (%zu "
+	    "bytes)", client_name(w, c), unsent(c));
+	client_close(w, c, "Slow Consumer (Pending Bytes)");
+	out_clear(&w->pool, &c->out);
+	return c;
+}
+
+void
+client_relieve(struct worker *w)
+{
+	struct client *c, *next;
+
+	for (c = client_first(w, LIST_FLUSH); c != NULL; c = next) {
+		next = client_next(w, c, LIST_FLUSH);
+		if (!c->blocked)
+			client_flush_early(w, c);
+	}
+	while (worker_crowded(w) && close_slowest(w) != NULL)
+		;
+}
+
 /* All of memory_max is used: whoever reads least pays; where all read, whoever
  * has most input waiting. */
 static void
@@ -599,22 +686,15 @@ memory_over(struct worker *w)
 	struct client *c;
 
 	while (worker_memory(w) == MEMORY_OVER) {
-		if ((c = with_most(w, unsent)) != NULL) {
-			score_add(&w->score->slow_consumers, 1);
-			log_limited(&w->limit_client, LOG_LVL_WARN,
-			    "%s - closed: memory_max is reached and it has "
-			    "most pending (%zu bytes)", client_name(w, c),
-			    unsent(c));
-			client_close(w, c, "Slow Consumer (Pending Bytes)");
-		} else if ((c = with_most(w, unread)) != NULL) {
+		if ((c = close_slowest(w)) == NULL) {
+			if ((c = with_most(w, unread)) == NULL)
+				return;
 			log_limited(&w->limit_client, LOG_LVL_WARN,
 			    "%s - closed: memory_max is reached and it has "
 			    "most input waiting (%zu bytes)",
 			    client_name(w, c), unread(c));
 			client_close(w, c, "Out of Memory");
-		} else
-			return;
-		out_clear(&w->pool, &c->out);
+		}
 		drop_big(w, c);
 		drop_in(w, c);
 	}
@@ -758,7 +838,7 @@ keep_input(struct worker *w, struct client *c, const uint8_t *p, size_t len)
 	}
 	if (len > c->in_cap) {
 		if ((np = malloc(len)) == NULL) {
-			client_close(w, c, "Out of Memory");
+			client_no_memory(w, c);
 			return;
 		}
 		drop_in(w, c);
@@ -791,7 +871,7 @@ start_big(struct worker *w, struct client *c, const uint8_t *p, size_t len)
 		return;
 	}
 	if ((c->big = malloc(need)) == NULL) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return;
 	}
 	c->big_need = need;
@@ -853,7 +933,7 @@ unread_byte(struct worker *w, struct client *c, uint8_t byte)
 	uint8_t *np;
 
 	if ((np = realloc(c->in, (size_t)c->in_len + 1)) == NULL) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return -1;
 	}
 	memmove(np + 1, np, c->in_len);
@@ -961,8 +1041,10 @@ discard(struct worker *w, struct client *c)
 void
 client_read(struct worker *w, struct client *c)
 {
-	size_t most = stall_read_max(w, c, worker_memory(w) == MEMORY_OK ?
-	    WORKER_READ : WORKER_READ_TIGHT);
+	size_t most = stall_read_max(w, c, worker_memory(w) != MEMORY_OK ?
+	    WORKER_READ_TIGHT : c->changing ? WORKER_READ_CHANGES :
+	    WORKER_READ);
+	uint64_t changes = w->matcher.view;
 	uint8_t *in = worker_in(w);
 	size_t carry = c->in_len;
 	ssize_t n;
@@ -987,6 +1069,7 @@ client_read(struct worker *w, struct client *c)
 	if (carry > 0)
 		memcpy(in - carry, c->in, carry);
 	process(w, c, in - carry, carry + (size_t)n, in + n + OUT_SLACK);
+	c->changing = w->matcher.view - changes > CHANGES_MANY;
 }
 
 void
@@ -995,7 +1078,10 @@ client_read_ready(struct worker *w)
 	uint32_t round = ++w->round;
 	struct client *c;
 
-	while ((c = next_of_round(w, LIST_READY, round)) != NULL) {
+	/* The rest of them in the next iteration if memory is short by then:
+	 * client_flush_all() first sees to that. */
+	while (worker_memory(w) != MEMORY_OVER &&
+	    (c = next_of_round(w, LIST_READY, round)) != NULL) {
 		if (c->state == CLIENT_DOOMED || c->wait != WAIT_NONE ||
 		    client_listed(c, LIST_STALLED))
 			continue;

@@ -90,6 +90,8 @@ struct client {
 	bool replied : 1; /* its +OK is out */
 	bool first_ping : 1; /* the next ping goes out whatever happens */
 	bool counted : 1; /* among the connections */
+	bool changing : 1; /* its last read() brought many SUBs or UNSUBs */
+	bool granted : 1; /* its timer was put off once */
 	uint8_t pings_out;
 	uint8_t stall_slot; /* whose reader held it back last (stall.c) */
 	uint32_t line; /* scoreboard line, and index in w->client */
@@ -128,7 +130,8 @@ client_of(struct subscriber *who)
 	return (struct client *)(void *)who;
 }
 
-/* A connection that accept() gave; owns fd.  NULL: no memory (fd closed). */
+/* A connection that accept() gave; owns fd, unless it is NULL: then there was
+ * no memory, errno says of which kind. */
 struct client *client_new(struct worker *w, int fd,
     const struct sockaddr_storage *addr, bool unix_peer, uint32_t line);
 /* A client by what a record names it, or NULL if it is gone. */
@@ -161,6 +164,8 @@ void client_error_note(struct worker *w, struct client *c, enum perr e,
 void client_close(struct worker *w, struct client *c, const char *reason);
 /* The same for an error of its socket, which is in errno. */
 void client_fail(struct worker *w, struct client *c, const char *reason);
+/* The same when malloc() has failed for it. */
+void client_no_memory(struct worker *w, struct client *c);
 /* Take apart what was marked. */
 void client_reap(struct worker *w);
 /* Those that waited and may go on, in their order. */
@@ -170,6 +175,9 @@ bool client_may_resume(struct worker *w);
 /* Read from all that have something; flush all that have output. */
 void client_read_ready(struct worker *w);
 void client_flush_all(struct worker *w);
+/* In the middle of an iteration: what sockets take now leaves and, if that
+ * does not do, those that read least are closed. */
+void client_relieve(struct worker *w);
 /* CONNECT was accepted, or a ping is due: see client.c. */
 void client_timer_start(struct worker *w, struct client *c);
 /* The configuration is new: are its credentials still good? */

@@ -113,6 +113,8 @@ fill(uint8_t *dst, const struct shape *sh, uint32_t n)
 static bool
 room_pending(struct worker *w, struct client *c, size_t n)
 {
+	if (__builtin_expect(worker_crowded(w), false))
+		client_relieve(w);
 	if (c->state != CLIENT_OPEN)
 		return false;
 	if (c->out.bytes + n <= w->conf.max_pending)
@@ -275,7 +277,7 @@ write_large(struct worker *w, struct client *c, const struct shape *sh,
 	if (!write_now(w, c, &x, &sent))
 		return c->state == CLIENT_OPEN;
 	if (out_append_rest(&w->pool, &c->out, &x, sent) != 0) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return false;
 	}
 	block(w, c);
@@ -353,7 +355,7 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 		} else {
 			dst = out_room(&w->pool, &c->out, k * unit);
 			if (dst == NULL) {
-				client_close(w, c, "Out of Memory");
+				client_no_memory(w, c);
 				return done;
 			}
 			put_run(w, sh, dst, k);
@@ -391,7 +393,7 @@ write_block(struct worker *w, struct client *c, struct msg *m,
 	block(w, c);
 	return n;
 nomem:
-	client_close(w, c, "Out of Memory");
+	client_no_memory(w, c);
 	return 0;
 }
 
@@ -576,7 +578,7 @@ client_write(struct worker *w, struct client *c, const void *p, size_t len)
 	    slow_room_line(w, c, len) : room_pending(w, c, len)))
 		return;
 	if (out_append(&w->pool, &c->out, p, len) != 0) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return;
 	}
 	client_list_add(w, c, LIST_FLUSH);

@@ -488,7 +488,8 @@ lone_receiver(struct worker *w, struct slice subject)
 	struct sub *s;
 	subno no;
 
-	if (x->ngroup != 0 || x->nplain != 1 || x->plain[0].slot != w->self)
+	if (x->failed || x->ngroup != 0 || x->nplain != 1 ||
+	    x->plain[0].slot != w->self)
 		return NULL;
 	no = subs_of_cell(&w->subs, x->plain[0].ref.cell);
 	if (no == 0)

@@ -425,6 +425,8 @@ match_find(struct matcher *mt, uint32_t account, struct slice subject)
 	else
 		m = find_walking(mt, account, subject);
 	memo_note(mt, m, account, subject);
+	if (m->failed)
+		mt->last = NULL;
 	return m;
 }
 

@@ -486,6 +486,8 @@ peer_send_refused(struct worker *w, const struct msg *m, uint32_t nslots)
 	    (m->reply.len == 0 ||
 	    buf_append(&b, m->reply.p, m->reply.len) == 0))
 		(void)peer_send(w, to, b.data, (uint32_t)b.len);
+	else
+		score_add(&w->score->drain_drops, 1);
 	buf_fini(&b);
 }
 

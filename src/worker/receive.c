@@ -307,6 +307,9 @@ interest_here(struct worker *w, const struct received *x,
 	if (refs_valid(w, x) && w->names.good)
 		return true;
 	*own = match_own(&w->matcher, x->m.account, x->m.subject);
+	if ((*own)->failed)
+		log_limited(&w->limit_peer, LOG_LVL_ERR,
+		    "message lost for some: out of memory");
 	return false;
 }
 

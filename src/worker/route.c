@@ -158,7 +158,7 @@ start_big(struct worker *w, struct client *c, struct plan_part *part,
 	return true;
 nomem:
 	big_free(w, &b);
-	client_close(w, c, "Out of Memory");
+	client_no_memory(w, c);
 	return false;
 }
 
@@ -407,7 +407,7 @@ route_single(struct worker *w, struct client *c, struct msg *m,
 	bool ok = false, taken;
 
 	if (single_plan(w, m, x, &s) != 0) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return false;
 	}
 	for (set = s.remote; set != 0; set &= set - 1, n++) {
@@ -448,6 +448,10 @@ route_run(struct worker *w, struct client *c, struct msg *m,
 
 	r->routed = 0;
 	r->wait_slots = 0;
+	if (__builtin_expect(x->failed, false)) {
+		client_no_memory(w, c);
+		return;
+	}
 	if (x->ngroup == 0 && !m->from.ask) {
 		route_plain(w, c, m, x, r);
 		return;
@@ -474,6 +478,10 @@ route_run(struct worker *w, struct client *c, struct msg *m,
 		/* A subscription that reached its max has changed the
 		 * interest. */
 		x = match_find(&w->matcher, m->account, m->subject);
+		if (x->failed) {
+			client_no_memory(w, c);
+			return;
+		}
 	}
 }
 
@@ -511,8 +519,10 @@ route_pass_on(struct worker *w, const struct msg *m, const uint8_t *name,
 	part.nslots = nslots;
 	part.tried = tried | BIT(w->self);
 	head_len = plan_head_len(&part);
-	if ((rec = malloc(head_len + body)) == NULL)
+	if ((rec = malloc(head_len + body)) == NULL) {
+		score_add(&w->score->drain_drops, 1);
 		return false;
+	}
 	plan_head_write(&part, body, rec);
 	memcpy(rec + head_len, m->body, body);
 	/* It lies in another's memory, and may have changed since. */
@@ -534,6 +544,11 @@ route_no_responders(struct worker *w, struct client *c, struct slice subject,
 	uint32_t i;
 	subno no;
 
+	if (x->failed) {
+		/* It would wait for an answer in vain. */
+		client_no_memory(w, c);
+		return;
+	}
 	for (i = 0; i < x->nplain; i++) {
 		no = subs_of_cell(&w->subs, x->plain[i].ref.cell);
 		for (; no != 0; no = s->next) {
@@ -543,8 +558,10 @@ route_no_responders(struct worker *w, struct client *c, struct slice subject,
 			sid = sub_sid(s);
 			line = malloc(emit_503_max(subject.len, sid.len,
 			    reply.len));
-			if (line == NULL)
+			if (line == NULL) {
+				client_no_memory(w, c);
 				return;
+			}
 			client_write(w, c, line, emit_503(line, reply, sid,
 			    subject));
 			free(line);

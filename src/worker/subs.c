@@ -520,6 +520,27 @@ subs_del_all(struct subs *s, struct sub_map *map, uint32_t account)
 	map_free(s, map);
 }
 
+bool
+subs_del_some(struct subs *s, struct sub_map *map, uint32_t account,
+    uint32_t *budget)
+{
+	uint32_t pos = 0, cap;
+	subno n;
+
+	while (map->n > 0 && *budget > 0) {
+		if ((n = subs_walk(map, &pos)) == 0) {
+			pos = 0; /* the table has become smaller */
+			continue;
+		}
+		cap = map->cap;
+		subs_del(s, map, account, n);
+		(*budget)--;
+		/* Another one may have moved to its place. */
+		pos = map->cap == cap ? pos - 1 : 0;
+	}
+	return map->n == 0;
+}
+
 void
 subs_finish(struct subs *s, subno n)
 {

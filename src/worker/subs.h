@@ -161,6 +161,9 @@ subno subs_find(const struct subs *s, const struct sub_map *map,
  * is allowed only by subs_del_all(). */
 subno subs_walk(const struct sub_map *map, uint32_t *pos);
 void subs_del_all(struct subs *s, struct sub_map *map, uint32_t account);
+/* So many of them, which are counted off; true if none is left. */
+bool subs_del_some(struct subs *s, struct sub_map *map, uint32_t account,
+    uint32_t *budget);
 /* Note a subscription that has reached its max, to be removed after the
  * delivery: a walk over its cell is under way.  Without memory for the note it
  * stays, takes nothing more, and is noted again when it is offered more. */

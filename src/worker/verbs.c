@@ -34,7 +34,7 @@ settled(struct worker *w, struct client *c)
 		return true;
 	if (c->barrier == NULL &&
 	    (c->barrier = calloc(SLOTS_MAX, sizeof *c->barrier)) == NULL) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return false;
 	}
 	peer_ask(w, slots, c->barrier);
@@ -379,7 +379,7 @@ publish_bare(struct worker *w, struct client *c, struct msg *m, size_t used)
 	uint32_t n;
 
 	if (copy == NULL) {
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 		return 0;
 	}
 	memcpy(copy, m->body, m->size);
@@ -502,6 +502,7 @@ sub_check(struct worker *w, struct client *c, const struct parse_op *op,
 static enum perr
 subscribe(struct worker *w, struct client *c, const struct parse_op *op)
 {
+	enum trie_status st;
 	struct sub_new n;
 	subno made;
 
@@ -515,11 +516,15 @@ subscribe(struct worker *w, struct client *c, const struct parse_op *op)
 	n.sid = op->sid;
 	if (n.ntok == 0)
 		return PERR_SUBJECT;
-	if (subs_add(&w->subs, &n, &made) != TRIE_OK) {
-		log_limited(&w->limit_peer, LOG_LVL_WARN,
-		    "index_memory (%llu bytes) is used up: subscriptions are "
-		    "refused",
-		    (unsigned long long)w->conf.index_memory);
+	if ((st = subs_add(&w->subs, &n, &made)) != TRIE_OK) {
+		if (st == TRIE_NOMEM)
+			log_limited(&w->limit_peer, LOG_LVL_WARN,
+			    "out of memory: a subscription is refused");
+		else
+			log_limited(&w->limit_peer, LOG_LVL_WARN,
+			    "index_memory (%llu bytes) is used up: "
+			    "subscriptions are refused",
+			    (unsigned long long)w->conf.index_memory);
 		return PERR_MAX_SUBS;
 	}
 	match_changed(&w->matcher);
@@ -719,7 +724,7 @@ connect_apply(struct worker *w, struct client *c, struct connect_opts *o)
 	c->pings_out = 0;
 	client_timer_start(w, c);
 	if (w->conf.auth_required && keep_credentials(c, o) != 0)
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 }
 
 void
@@ -790,7 +795,7 @@ do_connect(struct worker *w, struct client *c, const struct parse_op *op)
 	if (c->connected)
 		client_unsubscribe(w, c);
 	if (connect_recall(c, &o) != 0)
-		client_close(w, c, "Out of Memory");
+		client_no_memory(w, c);
 	else if (connect_parse(op->arg.p, op->arg.len, &o) != 0)
 		refuse_connect(w, c, op, &o, PERR_SILENT_JSON);
 	else if ((e = connect_check(w, &o)) != PERR_NONE)

@@ -11,7 +11,9 @@
 #include <sys/epoll.h>
 
 #include <errno.h>
+#ifdef HAVE_MALLOC_TRIM
 #include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +35,8 @@
 #define SLEEP_MAX_MS 1024
 #define TICK_MS 100
 #define LEAVE_MS 3000 /* to flush what there is */
-#define GIVE_BACK_BYTES (UINT64_C(16) << 20) /* freed since the last time */
+/* So much freed since the last time is worth a walk over the heap. */
+#define GIVE_BACK_BYTES (UINT64_C(4) << 20)
 #define GIVE_BACK_MS 2000
 
 /* ---- attach ---------------------------------------------------------- */
@@ -219,9 +222,11 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 {
 	struct worker *w = loop->ctx;
 	struct chan_msg m;
-	int r;
+	int r, error;
 
 	(void)events;
+	/* A new configuration comes as a descriptor. */
+	accept_reserve_use(w);
 	while ((r = chan_recv(lfd->fd, &m)) == 1) {
 		if (m.type == CHAN_GO && w->state == WORKER_STARTING) {
 			w->state = WORKER_SERVING;
@@ -238,7 +243,10 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 		if (m.fd != -1)
 			(void)close(m.fd);
 	}
-	if (r == 0 || (errno != EAGAIN && errno != EPROTO)) {
+	error = errno;
+	if (w->state == WORKER_SERVING)
+		accept_reserve_keep(w);
+	if (r == 0 || (error != EAGAIN && error != EPROTO)) {
 		/* The master is gone, or a SIGTERM has shut it: so are we, as
 		 * soon as it is decent. */
 		if (!w->chan_eof)
@@ -257,9 +265,9 @@ bell_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	(void)events;
 }
 
-/* What slow readers and large messages had comes back to the kernel.  free()
- * does that only for what ends the heap, and there a client or a chunk of one
- * that stays will lie: without this a worker keeps its largest size for ever.
+/* What slow readers, large messages and crowds had comes back to the kernel.
+ * free() does that only for what ends the heap, and there a client or a chunk
+ * of one that stays will lie: a worker would keep its largest size for ever.
  * Not all the time: pages that are wanted again cost a fault each. */
 static void
 give_back(struct worker *w)
@@ -269,7 +277,9 @@ give_back(struct worker *w)
 		return;
 	w->mem_freed = w->pool.freed;
 	w->mem_freed_ms = w->now_ms;
-	(void)malloc_trim(GIVE_BACK_BYTES / 8);
+#ifdef HAVE_MALLOC_TRIM
+	(void)malloc_trim(0);
+#endif
 }
 
 static void
@@ -381,7 +391,8 @@ sleep_ms(struct worker *w)
 {
 	int t = SLEEP_MAX_MS, next;
 
-	if (client_first(w, LIST_READY) != NULL)
+	if (client_first(w, LIST_READY) != NULL ||
+	    client_first(w, LIST_DOOMED) != NULL)
 		return 0;
 	if ((next = stall_timeout(w)) >= 0 && next < t)
 		t = next;
@@ -459,6 +470,8 @@ worker_end(struct worker *w)
 		client_close(w, c, "Server Shutdown");
 		client_reap(w);
 	}
+	while (client_first(w, LIST_DOOMED) != NULL)
+		client_reap(w);
 	peer_publish(w);
 	log_debug("leaving");
 }

@@ -28,6 +28,9 @@
 /* Bytes that one read() may bring; one read() a client and iteration. */
 #define WORKER_READ (256u << 10)
 #define WORKER_READ_TIGHT (4u << 10) /* when memory is scarce */
+/* Of who subscribes and unsubscribes much: that takes a microsecond each, a
+ * message some ten nanoseconds, and all others of the worker wait. */
+#define WORKER_READ_CHANGES (16u << 10)
 #define WORKER_PAGE 4096u
 /* Unsent output above this is flushed at once. */
 #define WORKER_FLUSH_EARLY (64u << 10)
@@ -66,6 +69,13 @@ struct worker_listener {
 	struct loop_fd lfd;
 	bool unix_socket;
 	bool watched; /* is in the epoll set */
+};
+
+/* Since an accept() failed for want of descriptors or memory. */
+struct accept_trouble {
+	bool noted; /* in the log */
+	uint64_t last_ms;
+	uint64_t failed, shed; /* attempts; connections turned away */
 };
 
 struct worker {
@@ -136,6 +146,9 @@ struct worker {
 	struct loop_timer accept_timer; /* after a failed accept */
 	uint32_t accept_pause_ms; /* now, 0 = none */
 	uint32_t accept_next_ms; /* the next one's length */
+	struct accept_trouble trouble;
+	uint32_t places; /* connections that there are descriptors for */
+	int reserve; /* a descriptor kept back, -1: there was none */
 	bool chan_eof;
 	uint64_t leave_by_ms;
 	char server_id[HERITAGE_ID_LEN + 1];
@@ -187,6 +200,15 @@ worker_memory(const struct worker *w)
 	return used > w->mem_share / 4 * 3 ? MEMORY_TIGHT : MEMORY_OK;
 }
 
+/* All of it is used, and mostly by output: a wide fan-out may not wait for the
+ * end of the iteration. */
+static inline bool
+worker_crowded(const struct worker *w)
+{
+	return w->mem_in + w->pool.used > w->mem_share &&
+	    w->pool.used > w->mem_share / 2;
+}
+
 /* worker.c: the tick is due soon: somebody waits or is blocked. */
 void worker_tick_soon(struct worker *w);
 
@@ -194,12 +216,17 @@ void worker_tick_soon(struct worker *w);
 int accept_init(struct worker *w, const struct heritage *h);
 void accept_start(struct worker *w); /* the live bit is set */
 void accept_balance(struct worker *w); /* each iteration */
-/* Once in a while: is there one whose number of connections cannot be true? */
+/* Once in a while: are all numbers of connections possible, is what kept us
+ * from accepting over? */
 void accept_tick(struct worker *w);
 void accept_stop(struct worker *w);
 /* Listener i has a new socket; takes fd.  What waits at the old one is taken
  * in before that is closed. */
 void accept_replace(struct worker *w, uint64_t i, int fd);
+/* Let go of the descriptor that is kept back, for one that must find room;
+ * keep one again. */
+void accept_reserve_use(struct worker *w);
+void accept_reserve_keep(struct worker *w);
 uint64_t accept_total(const struct worker *w); /* over all workers */
 void accept_line_free(struct worker *w, uint32_t line);
 /* max_connections was lowered: close the surplus. */

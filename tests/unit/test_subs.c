@@ -218,9 +218,22 @@ model_del(struct entry *e)
 static void
 model_del_all(int o)
 {
+	uint32_t n = owner[o].map.n, budget, took;
 	struct entry *e;
+	bool all = false;
 
-	subs_del_all(&subs, &owner[o].map, ACCOUNT_DEFAULT);
+	if (tries_rnd(&dice, 2) == 0)
+		subs_del_all(&subs, &owner[o].map, ACCOUNT_DEFAULT);
+	else
+		while (!all) {
+			budget = took = 1 + (uint32_t)tries_rnd(&dice, 40);
+			all = subs_del_some(&subs, &owner[o].map,
+			    ACCOUNT_DEFAULT, &budget);
+			took -= budget;
+			ck_assert_uint_eq(owner[o].map.n, n - took);
+			n -= took;
+		}
+	ck_assert_uint_eq(owner[o].map.n, 0);
 	for (e = model; e < model + MODEL_MAX; e++)
 		if (e->owner == o)
 			e->owner = -1;

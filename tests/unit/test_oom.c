@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The kernel's count of processes killed for want of memory. */
+#include <config.h>
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "proc/oom.h"
+
+static char path[] = "/tmp/natsd-oom-XXXXXX";
+
+static void
+write_counter(const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_ge(fprintf(f, "nr_free_pages 5\n%spswpin 0\n", text), 0);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+static void
+setup(void)
+{
+	int fd = mkstemp(path);
+
+	ck_assert_int_ne(fd, -1);
+	(void)close(fd);
+}
+
+static void
+teardown(void)
+{
+	(void)unlink(path);
+}
+
+START_TEST(more_than_before_is_some)
+{
+	struct oom oom = { 0 };
+
+	write_counter("oom_kill 7\n");
+	ck_assert_int_eq(oom_look(&oom, path), OOM_UNKNOWN); /* the first */
+	ck_assert_int_eq(oom_look(&oom, path), OOM_NONE);
+	write_counter("oom_kill 9\n");
+	ck_assert_int_eq(oom_look(&oom, path), OOM_SOME);
+	ck_assert_int_eq(oom_look(&oom, path), OOM_NONE);
+}
+END_TEST
+
+START_TEST(without_a_counter_nothing_is_known)
+{
+	struct oom oom = { 0 };
+
+	write_counter("oom_kill 7\n");
+	(void)oom_look(&oom, path);
+	write_counter("");
+	ck_assert_int_eq(oom_look(&oom, path), OOM_UNKNOWN);
+	write_counter("oom_kill 8\n");
+	ck_assert_int_eq(oom_look(&oom, path), OOM_UNKNOWN);
+	ck_assert_int_eq(oom_look(&oom, "/nonexistent"), OOM_UNKNOWN);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("oom");
+	TCase *tc = tcase_create("oom");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, more_than_before_is_some);
+	tcase_add_test(tc, without_a_counter_nothing_is_known);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed == 0 ? 0 : 1;
+}
