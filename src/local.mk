@@ -23,6 +23,8 @@ libnatsd_a_SOURCES = \
 	%D%/base/panic.h \
 	%D%/base/sha256.c \
 	%D%/base/sha256.h \
+	%D%/base/sigtext.c \
+	%D%/base/sigtext.h \
 	%D%/base/strnum.c \
 	%D%/base/strnum.h \
 	%D%/base/token.h \
@@ -89,6 +91,8 @@ libnatsd_a_SOURCES = \
 	%D%/proc/chan.h \
 	%D%/proc/heritage.c \
 	%D%/proc/heritage.h \
+	%D%/proc/lastwords.c \
+	%D%/proc/lastwords.h \
 	%D%/proc/logpipe.c \
 	%D%/proc/logpipe.h \
 	%D%/proc/sandbox.c \
@@ -117,6 +121,7 @@ libnatsd_a_SOURCES = \
 	%D%/worker/route.c \
 	%D%/worker/subs.c \
 	%D%/worker/subs.h \
+	%D%/worker/serving.c \
 	%D%/worker/trace.c \
 	%D%/worker/verbs.c \
 	%D%/worker/worker.c \

@@ -38,6 +38,7 @@ unit_tests = \
 	%D%/unit/test_hash \
 	%D%/unit/test_info \
 	%D%/unit/test_log \
+	%D%/unit/test_lastwords \
 	%D%/unit/test_logpipe \
 	%D%/unit/test_loop \
 	%D%/unit/test_match \
@@ -52,6 +53,7 @@ unit_tests = \
 	%D%/unit/test_sandbox \
 	%D%/unit/test_score \
 	%D%/unit/test_sha256 \
+	%D%/unit/test_sigtext \
 	%D%/unit/test_slots \
 	%D%/unit/test_strnum \
 	%D%/unit/test_subject \

@@ -28,8 +28,10 @@
 #include "master/mlog.h"
 #include "master/options.h"
 #include "proc/chan.h"
+#include "proc/lastwords.h"
 #include "proc/sandbox.h"
 #include "proto/info.h"
+#include "shm/crash.h"
 
 /* Descriptors beside zones, listeners and children. */
 #define NOFILE_MASTER 64
@@ -316,6 +318,8 @@ start(struct master *m)
 	m->loop.ctx = m;
 	if (signals_open(m) == -1)
 		return fail_errno("cannot watch for signals");
+	lastwords_prepare();
+	CRASH_ARM_ENV(0);
 	m->watch_ms = loop_now(&m->loop);
 	loop_timer_set(&m->loop, &m->watch_timer, m->watch_ms + 1000);
 	for (i = 0; i < m->nworkers; i++)

@@ -56,6 +56,8 @@ struct child {
 	struct loop_fd log;
 	uint64_t born_ms;
 	bool killed; /* by us */
+	bool felled; /* told to say where it hangs and die; then killed */
+	struct loop_timer fell_timer;
 	/* Watchdog. */
 	uint64_t counter; /* quiescence as last seen */
 	uint64_t still_ms; /* for so long it has not changed */
@@ -143,6 +145,7 @@ void reap_grave_timer(struct loop *loop, struct loop_timer *timer);
 
 /* watch.c */
 void watch_timer(struct loop *loop, struct loop_timer *timer);
+void watch_fell_timer(struct loop *loop, struct loop_timer *timer);
 void watch_complaint(struct child *c, uint64_t accused, const char *text);
 
 /* reload.c */

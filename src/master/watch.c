@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <inttypes.h>
+#include <signal.h>
 
 #include "master/master_priv.h"
 
@@ -22,6 +23,9 @@
 /* Time that a child has to get ready, if the watchdog has less. */
 #define WATCH_START_MS 10000
 #define COMPLAINT_MS 60000
+/* So long one that hangs has to say where (and to leave a core, if it may). */
+#define FELL_MS 200
+#define FELL_CORE_MS 3000
 
 /* Slots that some live peer waits for. */
 static uint64_t
@@ -47,7 +51,19 @@ fell(struct child *c, const char *why)
 	    c->still_ms / 100 * UINT64_C(100000000));
 	log_err("worker %u (pid %d) made no progress for %s%s, killing it",
 	    c->slot, (int)c->pid, span, why);
-	child_kill(c);
+	/* One that runs in circles leaves its last words; one that is stopped
+	 * or stuck in the kernel cannot. */
+	c->felled = true;
+	(void)kill(c->pid, SIGABRT);
+	loop_timer_set(&c->m->loop, &c->fell_timer, loop_now(&c->m->loop) +
+	    (c->m->conf.core_dumps ? FELL_CORE_MS : FELL_MS));
+}
+
+void
+watch_fell_timer(struct loop *loop, struct loop_timer *timer)
+{
+	(void)loop;
+	child_kill(LOOP_EMBEDDED(timer, struct child, fell_timer));
 }
 
 static void
@@ -100,7 +116,7 @@ watch_timer(struct loop *loop, struct loop_timer *timer)
 	awaited = awaited_slots(m);
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		c = &m->child[i];
-		if (c->killed)
+		if (c->killed || c->felled)
 			continue;
 		if (c->state == CHILD_LIVE)
 			watch_live(c, step, (awaited >> i & 1) != 0);

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "shm/bell.h"
+#include "shm/crash.h"
 #include "shm/own.h"
 #include "shm/ring.h"
 #include "shm/score.h"
@@ -229,13 +230,16 @@ zones_clear_slot(struct zones *z, slotno slot)
 
 	clear_zone(&z->index[slot], TRIE_MAGIC, trie_head_size(),
 	    trie_shm_size(z->geo.index_bytes));
+	CRASH_POINT("zones.index-cleared");
 	restore_index_head(z, slot);
 	clear_zone(&z->own[slot], OWN_MAGIC, own_head_size(),
 	    own_shm_size(z->geo.nlines));
+	CRASH_POINT("zones.own-cleared");
 	for (to = 0; to < n; to++) {
 		if (to != slot)
 			clear_zone(&z->ring[slot * n + to], RING_MAGIC,
 			    ZONE_PAGE, ring_shm_size(z->geo.ring_bytes));
+		CRASH_POINT("zones.ring-cleared");
 	}
 }
 
@@ -300,6 +304,12 @@ uint64_t
 zones_connections(const struct zones *z, slotno slot)
 {
 	return score_get(&score_proc(&z->own_map[slot])->connections);
+}
+
+uint64_t
+zones_serving(const struct zones *z, slotno slot)
+{
+	return score_get(&score_proc(&z->own_map[slot])->serving);
 }
 
 void

@@ -12,7 +12,7 @@
 
 #define NATSD_CACHELINE 128 /* too much wastes a little, too little a lot */
 #define ZONE_PAGE 4096
-#define ZONE_LAYOUT 2 /* raised when a struct in any zone changes */
+#define ZONE_LAYOUT 3 /* raised when a struct in any zone changes */
 
 /*
  * The first bytes of every zone: what it is and how large.

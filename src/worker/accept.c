@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "proto/info.h"
+#include "shm/crash.h"
 #include "worker/worker_priv.h"
 
 #define PAUSE_FIRST_MS 10
@@ -211,6 +212,7 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 		return;
 	}
 	score_add(&w->score->connections, 1);
+	CRASH_POINT("accept.counted");
 	score_add(&w->score->total_connections, 1);
 	log_debug("%s - Client connection created", client_name(w, c));
 	send_info(w, c);

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "conf/snapshot.h"
 #include "proc/chan.h"
+#include "proc/lastwords.h"
 #include "proc/sandbox.h"
 #include "shm/bell.h"
 #include "shm/quiesce.h"
@@ -455,10 +456,12 @@ worker_main(struct heritage *h)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if ((w = worker_new(h)) == NULL)
 		fatal("cannot start a worker");
+	lastwords_set_who(serving_who, w);
 	worker_start(w, h);
 	while (!may_end(w))
 		iteration(w);
 	worker_end(w);
+	lastwords_set_who(NULL, NULL);
 	worker_free(w);
 	return 0;
 }
