@@ -52,6 +52,7 @@ fail(struct opening *o, const char *where, const char *reason)
 static int
 fail_errno(struct opening *o, const char *where, int e)
 {
+	o->set->in_use = e == EADDRINUSE;
 	if (e == EACCES && o->cl->kind == CONF_LISTEN_TCP)
 		return fail(o, where, "Permission denied: ports below 1024 "
 		    "need root or CAP_NET_BIND_SERVICE");
@@ -277,10 +278,11 @@ listen_unix(struct opening *o)
 	if (strlen(o->cl->path) >= sizeof sun.sun_path)
 		return fail_errno(o, l->text, ENAMETOOLONG);
 	strcpy(sun.sun_path, o->cl->path);
-	if (remove_stale(&sun) == -1)
-		return fail(o, l->text, errno == EEXIST ?
-			"File exists and is not a socket" :
-			strerror(errno));
+	if (remove_stale(&sun) == -1) {
+		if (errno != EEXIST)
+			return fail_errno(o, l->text, errno);
+		return fail(o, l->text, "File exists and is not a socket");
+	}
 	if ((l->fd = socket(AF_UNIX, SOCK_FLAGS, 0)) == -1 ||
 	    bind_unix(l->fd, &sun, o->conf->listen_backlog) == -1 ||
 	    lstat(sun.sun_path, &st) == -1) {

@@ -159,8 +159,9 @@ void reload_timer(struct loop *loop, struct loop_timer *timer);
 /* signals.c */
 int signals_block(void);
 int signals_open(struct master *m);
-/* In a child, after the fork; chan is its end of the control channel. */
-void signals_reset_child(int chan);
+/* In a child, after the fork; chan is its end of the control channel, and the
+ * listeners are kept. */
+void signals_reset_child(int chan, const struct listen_set *listeners);
 
 /* master.c */
 void master_ready(struct master *m);

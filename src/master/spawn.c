@@ -127,7 +127,7 @@ child_main(const struct child *c, int chan, int log)
 	close_masters(m);
 	log_set_role(c->role);
 	logpipe_use(log);
-	signals_reset_child(chan);
+	signals_reset_child(chan, &m->listeners);
 	if (lastwords_install() == -1)
 		log_warn("what kills this worker will not be told");
 	limit_nofile(m, chan > log ? chan : log);

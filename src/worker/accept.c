@@ -370,6 +370,15 @@ accept_start(struct worker *w)
 }
 
 void
+accept_shut(struct worker *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->nlisten; i++)
+		(void)shutdown(w->listener[i].lfd.fd, SHUT_RDWR);
+}
+
+void
 accept_stop(struct worker *w)
 {
 	uint32_t i;

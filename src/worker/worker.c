@@ -210,7 +210,6 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	struct chan_msg m;
 	int r;
 
-	(void)events;
 	while ((r = chan_recv(lfd->fd, &m)) == 1) {
 		if (m.type == CHAN_GO && w->state == WORKER_STARTING) {
 			w->state = WORKER_SERVING;
@@ -229,6 +228,10 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 			log_notice("the control channel has ended: leaving");
 		w->chan_eof = true;
 		loop_del(&w->loop, &w->chan);
+		/* Both directions are shut: it is the master.  A new one may
+		 * want the addresses, which one of us who is stopped has. */
+		if ((events & EPOLLHUP) != 0)
+			accept_shut(w);
 		leave(w);
 	}
 }

@@ -193,6 +193,8 @@ int accept_init(struct worker *w, const struct heritage *h);
 void accept_start(struct worker *w); /* the live bit is set */
 void accept_balance(struct worker *w); /* each iteration */
 void accept_stop(struct worker *w);
+/* Nobody listens any more, in no process that has the sockets. */
+void accept_shut(struct worker *w);
 uint64_t accept_total(const struct worker *w); /* over all workers */
 void accept_line_free(struct worker *w, uint32_t line);
 /* max_connections was lowered: close the surplus. */
