@@ -163,12 +163,14 @@ process_tests = \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/30_kills.py
 if HAVE_PYTHON
 TESTS += $(process_tests)
 endif
 
 script_tests = \
+	%D%/lint/crashes.sh \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
@@ -226,6 +228,7 @@ EXTRA_DIST += \
 	%D%/lib/triechurn.h \
 	%D%/lib/tries.h \
 	%D%/lib/vectors.py \
+	%D%/lint/crashes.sh \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
@@ -260,7 +263,8 @@ EXTRA_DIST += \
 	%D%/wire/26_scenarios.py \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py
+	%D%/wire/29_lines.py \
+	%D%/wire/30_kills.py
 
 # What the client tests have built or fetched, of which some is read-only, and
 # the fuzz targets for libFuzzer.
