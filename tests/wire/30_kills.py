@@ -861,6 +861,36 @@ def many_kills(env):
     check(quick < 0.5 * SLOW, "half of the 503s took more than %.3f s", quick)
 
 
+@suite.scenario("what the dead had confirmed arrives, though the reader's "
+                "worker stood still", conf=dict(CONF, watchdog="0"),
+                workers=(2, 4), reference=False)
+def published_is_delivered(env):
+    server = env.own_server(deaths=True)
+    slots = kill.slots_now(server)
+    subject = env.subj()
+    reader = env.on(slots[1], server=server)
+    reader.sub(subject + b" 1", subject + b".q q 2")
+    publisher = env.on(slots[0], server=server)
+    want = []
+    with Stopped(pid_of(server, slots[1])):
+        for number in range(40):
+            want += [(subject, b"%d" % number), (subject + b".q",
+                                                 b"%d" % number)]
+            publisher.send(pub(subject, b"%d" % number) +
+                           pub(subject + b".q", b"%d" % number) + PING)
+            publisher.expect(PONG)
+        os.kill(pid_of(server, slots[0]), signal.SIGKILL)
+        publisher.expect_eof()
+        server.wait_log(r"worker %d \(pid \d+\) killed by signal 9" %
+                        slots[0])
+    for told, body in want:
+        got = reader.message()
+        equal((got.subject, got.payload), (told, body), "message")
+    reader.expect_nothing()
+    kill.all_slots_spare(server)
+    kill.Traffic(env, server, kill.slots_now(server)).finish()
+
+
 # ------------------------------------------------------------- crash points
 
 # Points of the master, each with how often a start passes it for a worker.
@@ -1008,6 +1038,12 @@ def master_under_load(env):
     traffic = kill.Traffic(env, server, slots)
     wait_for(lambda: all(one.confirmed > 50 for one in traffic.publishers),
              "some traffic")
+    # one that does not read, with much that waits for it
+    lazy = env.on(slots[0], server=server)
+    lazy.sub(b"lazy 1")
+    flood = env.on(slots[-1], server=server)
+    flood.send(pub(b"lazy", b"x" * 100000) * 200 + PING)
+    flood.expect(PONG)
     workers = server.worker_pids()
     confirmed = {one.subject: one.confirmed for one in traffic.publishers}
     begun = time.monotonic()
