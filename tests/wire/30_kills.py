@@ -52,7 +52,7 @@ WINDOW = 30 * SLOW
 
 DEATH = (r"\[\d+/master\] (\S+ \S+) \[ERR\] worker (\d+) \(pid (\d+)\) "
          r"(killed by signal (\d+)|exited with status \d+)[^,]*, "
-         r"(\d+) connections lost, (.*?); place (\d+)")
+         r"(\d+) connections lost, .*?; place (\d+)")
 READY = r"\[\d+/master\] (\S+ \S+) \[INF\] worker (\d+) ready \(pid (\d+)\)"
 
 
@@ -89,8 +89,9 @@ class Log:
         self.server = server
         self.pos = 0
         self.rest = ""
-        self.deaths = {}   # pid: (time, slot, signal, connections, place)
-        self.ready = {}    # pid: (time, slot)
+        self.deaths = []  # (time, slot, signal, place); pids come again
+        self.ready = []   # (time, slot)
+        self.live = {}    # slot: pid of who serves
         self.spare = 0
         self.bad = []
 
@@ -107,26 +108,21 @@ class Log:
     def take(self, line):
         found = re.match(DEATH, line)
         if found:
-            self.deaths[int(found.group(3))] = (
-                stamp(found.group(1)), int(found.group(2)),
-                int(found.group(5) or 0), int(found.group(6)),
-                int(found.group(8)))
+            self.deaths.append((stamp(found.group(1)), int(found.group(2)),
+                                int(found.group(5) or 0),
+                                int(found.group(7))))
+            self.live.pop(int(found.group(2)), None)
             return
         found = re.match(READY, line)
         if found:
-            self.ready[int(found.group(3))] = (stamp(found.group(1)),
-                                               int(found.group(2)))
+            self.ready.append((stamp(found.group(1)), int(found.group(2))))
+            self.live[int(found.group(2))] = int(found.group(3))
         elif re.search(r"slot \d+ is spare", line):
             self.spare += 1
         elif kill.BAD.search(line) or re.search(
                 r"make no sense|complains|dropped \d+ log|out of memory|"
                 r"no slot is spare|Slow Consumer|crash loop", line):
             self.bad.append(line)
-
-    def live(self):
-        """{slot: pid} of those that serve."""
-        return {slot: pid for pid, (_, slot) in self.ready.items()
-                if pid not in self.deaths}
 
 
 # ----------------------------------------------------------------- the world
@@ -677,7 +673,7 @@ class Killer:
     def __init__(self, world, log, workers):
         self.world, self.log, self.workers = world, log, workers
         self.rested = {}  # place: when its last process died
-        self.place = {}   # pid: place
+        self.place = {}   # slot: place of who serves there
         self.to_ready = []  # kill to the successor's "ready"
         self.to_503 = []    # kill to the last survivor's 503
         self.signals = {}
@@ -689,15 +685,15 @@ class Killer:
 
     def guess_places(self):
         """The first processes start in the order of the places."""
-        for pid, (_, slot) in self.log.ready.items():
-            self.place[pid] = slot
+        for _, slot in self.log.ready:
+            self.place[slot] = slot
 
     def victim(self):
-        """(slot, pid) of one whose successor comes at once, or None."""
+        """The slot of one whose successor comes at once, or None."""
         now = time.monotonic()
-        found = [(slot, pid) for slot, pid in self.log.live().items()
-                 if now - self.rested.get(self.place[pid], -100) > PLACE_REST]
-        return self.world.chance.choice(sorted(found)) if found else None
+        found = [slot for slot in sorted(self.log.live) if
+                 now - self.rested.get(self.place[slot], -100) > PLACE_REST]
+        return self.world.chance.choice(found) if found else None
 
     def number(self):
         return self.world.chance.choices(*zip(*self.kinds))[0]
@@ -706,10 +702,9 @@ class Killer:
         world, log = self.world, self.log
         log.look()
         world.until(lambda: self.victim() is not None, "somebody to kill")
-        slot, pid = self.victim()
+        slot = self.victim()
         if number is None:
             number = self.number()
-        before = len(log.ready)
         lonely = [link.lonely for link in world.links
                   if link.worker == slot][:3]
         for link in world.links:
@@ -717,17 +712,16 @@ class Killer:
         world.death_under_way = True
         world.suspended = number == signal.SIGSTOP
         begun = time.time()
-        os.kill(pid, number)
+        before = self.strike(slot, number)
         self.signals[number] = self.signals.get(number, 0) + 1
         for asker in world.of(Asker):
             if asker.worker != slot:
                 asker.ask(lonely)
-        self.await_death(pid, number)
+        self.await_death(slot, number, before)
         if number == signal.SIGSTOP:  # until then it was only slow
-            begun = log.deaths[pid][0]
-        died = log.deaths[pid]
+            begun = log.deaths[-1][0]
         self.await_refusals(begun, slot)
-        self.await_successor(begun, before, died[4])
+        self.await_successor(begun, before)
         world.until(lambda: not any(link.doomed for link in world.links),
                     "the end of the dead one's connections")
         world.deaths += 1
@@ -735,12 +729,20 @@ class Killer:
         world.excuse_groups()
         world.fill()
 
-    def await_death(self, pid, number):
-        self.world.until(lambda: self.log.look() or pid in self.log.deaths,
-                         "the death of %d by %d" % (pid, number))
-        want = (signal.SIGKILL,) if number == signal.SIGSTOP else (number,)
-        check(self.log.deaths[pid][2] in want, "%d died of %d, not of %d",
-              pid, self.log.deaths[pid][2], number)
+    def strike(self, slot, number):
+        """How many were dead and how many had become ready before it."""
+        before = len(self.log.deaths), len(self.log.ready)
+        os.kill(self.log.live[slot], number)
+        return before
+
+    def await_death(self, slot, number, before):
+        log = self.log
+        self.world.until(lambda: log.look() or len(log.deaths) > before[0],
+                         "the death of %d by %d" % (slot, number))
+        want = signal.SIGKILL if number == signal.SIGSTOP else number
+        equal(len(log.deaths), before[0] + 1, "deaths")
+        equal(log.deaths[-1][1:3], (slot, want), "slot and signal of a death")
+        equal(log.deaths[-1][3], self.place[slot], "place of a death")
 
     def await_refusals(self, begun, slot):
         world = self.world
@@ -751,27 +753,29 @@ class Killer:
         if last:
             self.to_503.append(max(last) - begun)
 
-    def await_successor(self, begun, before, place):
-        self.world.until(lambda: self.log.look() or
-                         len(self.log.ready) > before, "a successor")
-        pid = list(self.log.ready)[-1]
-        self.place[pid] = place
+    def await_successor(self, begun, before):
+        log = self.log
+        self.world.until(lambda: log.look() or len(log.ready) > before[1],
+                         "a successor")
+        equal(len(log.ready), before[1] + 1, "successors")
+        place = self.place.pop(log.deaths[-1][1])
+        self.place[log.ready[-1][1]] = place
         self.rested[place] = time.monotonic()
-        self.to_ready.append(self.log.ready[pid][0] - begun)
+        self.to_ready.append(log.ready[-1][0] - begun)
 
 
 def mesh(world):
     """Everybody in every worker reaches everybody: no ring is stuck."""
     log = Log(world.server)
     log.look()
-    slots = sorted(log.live())
+    slots = sorted(log.live)
     kill.Traffic(world.env, world.server, slots,
                  (0, 2000, 300000)).finish()
 
 
 def counters_agree(world, log):
     """Scoreboards and the world know the same numbers."""
-    live = sorted(log.live())
+    live = sorted(log.live)
     if scoreboard(world.server, live) is None:
         print("    scoreboard: this user may not look at it")
         return
@@ -789,14 +793,14 @@ def all_idle_die(world, killer, log):
         link.sock.close()
     world.links.clear()
     world.wanted = []
-    for pid in log.live().values():
-        place = killer.place[pid]
+    for slot in sorted(log.live):
+        place = killer.place[slot]
         wait_for(lambda: time.monotonic() - killer.rested.get(place, -100) >
                  PLACE_REST, "the place to be rested", 10)
-        before, begun = len(log.ready), time.time()
-        os.kill(pid, signal.SIGKILL)
-        killer.await_death(pid, signal.SIGKILL)
-        killer.await_successor(begun, before, place)
+        begun = time.time()
+        before = killer.strike(slot, signal.SIGKILL)
+        killer.await_death(slot, signal.SIGKILL, before)
+        killer.await_successor(begun, before)
     world.until(lambda: log.look() or log.spare == len(log.deaths),
                 "all slots to be spare")
 
@@ -806,12 +810,20 @@ def all_idle_die(world, killer, log):
                 reference=False)
 def many_kills(env):
     server = env.own_server(deaths=True)
+    try:
+        all_of_them(env, server)
+    except Exception:
+        print("the end of the log:\n%s" % server.log()[-5000:])
+        raise
+
+
+def all_of_them(env, server):
     log = Log(server)
     wait_for(lambda: log.look() or len(log.ready) == env.workers,
              "all workers")
     first = sum(kill.zone_bytes(server).values())
     fds, rss = descriptors(server.pid), resident(server.pid)
-    world = World(env, server, env.workers)
+    world = World(env, server, env.workers if not MANY else 4)
     killer = Killer(world, log, env.workers)
     world.fill()
     kinds = [kind for kind, _ in killer.kinds]
@@ -822,9 +834,12 @@ def many_kills(env):
         world.settle()
         if lap % 50 == 49:
             counters_agree(world, log)
-            print("    %d deaths after %d s, %d messages" % (
-                lap + 1, time.monotonic() - begun, world.messages),
-                flush=True)
+            print("    %d deaths after %d s, %d messages; zones %d KB; ready "
+                  "%s; 503 %s" % (
+                      lap + 1, time.monotonic() - begun, world.messages,
+                      sum(kill.zone_bytes(server).values()) / 1024,
+                      percentiles(killer.to_ready),
+                      percentiles(killer.to_503)), flush=True)
         check(not log.bad, "in the log: %r", log.bad)
     counters_agree(world, log)
     loaded = sum(kill.zone_bytes(server).values())
