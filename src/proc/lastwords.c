@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <ucontext.h>
 #include <unistd.h>
 #ifdef HAVE_UNWIND
 #include <unwind.h>
@@ -333,7 +332,8 @@ die_of(int signo)
 	(void)raise(signo);
 }
 
-/* Of the second kind; or the time is up. */
+/* A second fault that no part expected, or the time is up: at once, whatever
+ * the handlers around it have blocked. */
 static void
 die_now(int signo)
 {
@@ -345,6 +345,7 @@ die_now(int signo)
 	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* SIGALRM: some part does not come to its end. */
 static void
 on_late(int unused)
 {

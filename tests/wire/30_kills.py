@@ -867,7 +867,8 @@ def all_of_them(env, server):
         check(size <= most, "zone %s occupies %d bytes", name, size)
     wait_for(lambda: descriptors(server.pid) == fds, "the descriptors to be "
              "%d again, not %d" % (fds, descriptors(server.pid)))
-    check(is_sanitized(program()) or resident(server.pid) < rss + 1024, "the master grew from %d KB to "
+    check(is_sanitized(program()) or resident(server.pid) < rss + 1024,
+          "the master grew from %d KB to "
           "%d KB", rss, resident(server.pid))
     quick = sorted(killer.to_ready)[len(killer.to_ready) // 2]
     check(quick < 0.5 * SLOW, "half of the successors took more than %.3f s",
@@ -904,6 +905,30 @@ def published_is_delivered(env):
     reader.expect_nothing()
     kill.all_slots_spare(server)
     kill.Traffic(env, server, kill.slots_now(server)).finish()
+
+
+def crash_loop(env):
+    """A minute, so only in the long run: one that dies whenever it has lived
+    long enough for its successor to start at once."""
+    server = env.own_server(deaths=True)
+    log = Log(server)
+    for number in range(1, 11):
+        wait_for(lambda: log.look() or len(log.ready) == number, "a worker")
+        born = time.monotonic()
+        wait_for(lambda: time.monotonic() > born + 5.1, "five seconds", 10)
+        os.kill(log.live[log.ready[-1][1]], signal.SIGKILL)
+    server.wait_log(r"killed by signal 9, 0 connections lost, not restarting")
+    server.wait_log(r"\[FTL\] crash loop: worker place 0 has died 10 times "
+                    "within 60 seconds, giving up")
+    equal(server.wait_exit(), 1, "exit status")
+    server.nothing_left()
+    server.kill()
+    server.remove()
+
+
+if MANY:
+    suite.scenario("ten deaths of one place within a minute end natsd",
+                   conf=CONF, workers=(1,), reference=False)(crash_loop)
 
 
 # ------------------------------------------------------------- crash points
@@ -1102,6 +1127,34 @@ def master_and_hanging(env):
     print("    new one ready after %.3f s" % took)
     wait_for(lambda: not alive(workers[0]), "the hanging one to leave", LEAVE)
     client.expect_eof()
+
+
+@suite.scenario("the master dies while all workers hang: a new one waits for "
+                "them", conf=CONF, workers=(2,), reference=False)
+def master_and_all_hanging(env):
+    server = fixed(env.own_server(start=False, deaths=True))
+    workers = server.worker_pids()
+    os.unlink(server.ports_path())
+    start = len(server.log())
+    with Stopped(workers[0]), Stopped(workers[1]):
+        old = server.pid
+        os.kill(old, signal.SIGKILL)
+        server.proc.wait()
+        server.spawn()
+        server.wait_log("natsd with pid %d was killed: waiting for its "
+                        "workers to leave" % old, start)
+    server.wait_ready()
+    wait_for(lambda: not any(alive(pid) for pid in workers),
+             "the old workers to leave", LEAVE)
+    serves(env, server)
+    # if somebody has the address for good, it says so, if later
+    second = env.own_server(dict(server.conf, pid_file=None), start=False)
+    second.spawn()
+    equal(second.wait_exit(), 1, "exit status of a second one")
+    check("Address already in use" in second.log(), "log:\n%s", second.log())
+    second.kill()
+    second.remove()
+    env.servers.remove(second)
 
 
 @suite.scenario("killed between fork and all the rest: no worker stays",
