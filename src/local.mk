@@ -24,6 +24,8 @@ libnatsd_a_SOURCES = \
 	%D%/base/scan.h \
 	%D%/base/sha256.c \
 	%D%/base/sha256.h \
+	%D%/base/sigtext.c \
+	%D%/base/sigtext.h \
 	%D%/base/strnum.c \
 	%D%/base/strnum.h \
 	%D%/base/tcp.c \
@@ -92,6 +94,8 @@ libnatsd_a_SOURCES = \
 	%D%/proc/chan.h \
 	%D%/proc/heritage.c \
 	%D%/proc/heritage.h \
+	%D%/proc/lastwords.c \
+	%D%/proc/lastwords.h \
 	%D%/proc/logpipe.c \
 	%D%/proc/logpipe.h \
 	%D%/proc/oom.c \
@@ -127,6 +131,7 @@ libnatsd_a_SOURCES = \
 	%D%/worker/stall.h \
 	%D%/worker/subs.c \
 	%D%/worker/subs.h \
+	%D%/worker/serving.c \
 	%D%/worker/trace.c \
 	%D%/worker/verbs.c \
 	%D%/worker/worker.c \

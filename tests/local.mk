@@ -39,6 +39,7 @@ unit_tests = \
 	%D%/unit/test_hash \
 	%D%/unit/test_info \
 	%D%/unit/test_log \
+	%D%/unit/test_lastwords \
 	%D%/unit/test_logpipe \
 	%D%/unit/test_loop \
 	%D%/unit/test_match \
@@ -55,6 +56,7 @@ unit_tests = \
 	%D%/unit/test_scan \
 	%D%/unit/test_score \
 	%D%/unit/test_sha256 \
+	%D%/unit/test_sigtext \
 	%D%/unit/test_slots \
 	%D%/unit/test_strnum \
 	%D%/unit/test_subject \
@@ -189,6 +191,7 @@ process_tests = \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py \
+	%D%/wire/30_kills.py \
 	%D%/wire/31_slow_policy.py \
 	%D%/wire/32_containment.py \
 	%D%/wire/33_exhaustion.py \
@@ -200,6 +203,7 @@ endif
 
 script_tests = \
 	%D%/lint/clock.sh \
+	%D%/lint/crashes.sh \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
@@ -259,6 +263,7 @@ EXTRA_DIST += \
 	%D%/lib/tries.h \
 	%D%/lib/vectors.py \
 	%D%/lint/clock.sh \
+	%D%/lint/crashes.sh \
 	%D%/lint/layers.sh \
 	%D%/lint/mandoc.sh \
 	%D%/lint/options.sh \
@@ -302,6 +307,7 @@ EXTRA_DIST += \
 	%D%/wire/27_protocol_manual.py \
 	%D%/wire/28_natsbench.py \
 	%D%/wire/29_lines.py \
+	%D%/wire/30_kills.py \
 	%D%/wire/31_slow_policy.py \
 	%D%/wire/32_containment.py \
 	%D%/wire/33_exhaustion.py \

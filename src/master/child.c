@@ -19,6 +19,7 @@
 #include "master/mlog.h"
 #include "proc/chan.h"
 #include "proc/logpipe.h"
+#include "shm/crash.h"
 
 /* Taken from one child before the others get their turn. */
 #define RECORDS_PER_TURN 64
@@ -50,6 +51,7 @@ on_ready(struct child *c)
 	c->still_ms = 0;
 	/* The bit first: who is told to accept is already heard of. */
 	slots_set_live(m->zones.slots, c->slot);
+	CRASH_POINT("child.live");
 	if (chan_send(c->chan.fd, CHAN_GO, 0, NULL, 0, -1) == -1) {
 		log_errno("cannot tell worker %u to go", c->slot);
 		child_kill(c);

@@ -67,6 +67,7 @@ fail_errno(struct opening *o, const char *where, int e)
 	char reason[160];
 	size_t i;
 
+	o->set->in_use = e == EADDRINUSE;
 	for (i = 0; i < sizeof hints / sizeof hints[0]; i++) {
 		if (hints[i].e != e || o->cl->kind != CONF_LISTEN_TCP)
 			continue;
@@ -340,8 +341,10 @@ listen_unix(struct opening *o)
 		return fail_errno(o, l->text, ENAMETOOLONG);
 	strcpy(l->path, o->cl->path);
 	l->unix_socket = true;
-	if (open_unix(l, o->conf->listen_backlog, &reason) == -1)
+	if (open_unix(l, o->conf->listen_backlog, &reason) == -1) {
+		o->set->in_use = errno == EADDRINUSE;
 		return fail(o, l->text, reason);
+	}
 	o->set->n++;
 	return 0;
 }

@@ -33,6 +33,7 @@ struct listener {
 
 struct listen_set {
 	uint32_t n;
+	bool in_use; /* listen_open() failed: somebody has an address */
 	struct listener l[HERITAGE_LISTEN_MAX];
 	char info_host[256]; /* first TCP listener as configured */
 	int info_port;

@@ -17,10 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "master/master.h"
 
+#include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "master/bound.h"
@@ -29,8 +31,10 @@
 #include "master/mlog.h"
 #include "master/options.h"
 #include "proc/chan.h"
+#include "proc/lastwords.h"
 #include "proc/sandbox.h"
 #include "proto/info.h"
+#include "shm/crash.h"
 
 /* Descriptors beside zones, listeners and children. */
 #define NOFILE_MASTER 64
@@ -39,6 +43,13 @@
 /* Connections that an unlimited worker is prepared for; with the others below
  * fs.nr_open, beyond which not even root may go. */
 #define NOFILE_UNLIMITED 1000000
+
+/* An address that somebody has may be that of a natsd that was killed: its
+ * workers let go of it as soon as they run.  If its pid file says so, for as
+ * long as a worker may take to leave, and a bit. */
+#define IN_USE_LOOK_MS 20
+#define IN_USE_MS 500
+#define IN_USE_STALE_MS 6000
 
 /* Long enough for every text of the files that fill one. */
 #define ERR_MAX 2400
@@ -208,13 +219,47 @@ raise_nofile(struct master *m)
 	return 0;
 }
 
+/* Whether somebody wants us to end, while the signals are blocked. */
+static bool
+is_asked_to_stop(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 ||
+	    sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGQUIT) == 1);
+}
+
+/* Opens them, waiting for a predecessor's workers if they seem to have the
+ * addresses; 0, or -1 with a text in err. */
+static int
+open_or_wait(struct master *m, char *err, size_t errlen)
+{
+	static const struct timespec nap = { 0, IN_USE_LOOK_MS * 1000000L };
+	pid_t left_by = m->pidfile.left_by;
+	uint64_t end = clock_mono_ms() +
+	    (left_by != 0 ? IN_USE_STALE_MS : IN_USE_MS);
+	bool told = left_by == 0;
+
+	while (listen_open(&m->listeners, &m->conf, err, errlen) == -1) {
+		if (!m->listeners.in_use || clock_mono_ms() >= end ||
+		    is_asked_to_stop())
+			return -1;
+		if (!told)
+			log_notice("natsd with pid %ld was killed: waiting "
+			    "for its workers to leave", (long)left_by);
+		told = true;
+		(void)nanosleep(&nap, NULL);
+	}
+	return 0;
+}
+
 static int
 open_listeners(struct master *m)
 {
 	char err[ERR_MAX];
 	uint32_t i;
 
-	if (listen_open(&m->listeners, &m->conf, err, sizeof err) == -1)
+	if (open_or_wait(m, err, sizeof err) == -1)
 		return fail(err);
 	for (i = 0; i < m->listeners.n; i++)
 		log_notice("Listening for client connections on %s",
@@ -329,6 +374,8 @@ start(struct master *m)
 	if (signals_open(m) == -1)
 		return fail_errno("cannot watch for signals");
 	(void)oom_look(&m->oom, OOM_PATH);
+	lastwords_prepare();
+	CRASH_ARM_ENV(0);
 	m->watch_ms = loop_now(&m->loop);
 	loop_timer_set(&m->loop, &m->watch_timer, m->watch_ms + 1000);
 	for (i = 0; i < m->nworkers; i++)

@@ -57,6 +57,8 @@ struct child {
 	struct loop_fd log;
 	uint64_t born_ms;
 	bool killed; /* by us */
+	bool felled; /* told to say where it hangs and die; then killed */
+	struct loop_timer fell_timer;
 	/* Watchdog. */
 	uint64_t counter; /* quiescence as last seen */
 	uint64_t still_ms; /* for so long it has not changed */
@@ -151,6 +153,7 @@ void reap_grave_timer(struct loop *loop, struct loop_timer *timer);
 
 /* watch.c */
 void watch_timer(struct loop *loop, struct loop_timer *timer);
+void watch_fell_timer(struct loop *loop, struct loop_timer *timer);
 void watch_complaint(struct child *c, uint64_t whom, const char *text);
 /* It is dead: what it has accused others of is void. */
 void watch_forget(struct child *c);
@@ -166,8 +169,9 @@ void reload_timer(struct loop *loop, struct loop_timer *timer);
 /* signals.c */
 int signals_block(void);
 int signals_open(struct master *m);
-/* In a child, after the fork; chan is its end of the control channel. */
-void signals_reset_child(int chan);
+/* In a child, after the fork; chan is its end of the control channel, and the
+ * listeners are kept. */
+void signals_reset_child(int chan, const struct listen_set *listeners);
 
 /* master.c */
 void master_ready(struct master *m);

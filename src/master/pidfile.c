@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,6 +83,21 @@ fail_open(const char *path, const struct flock *fl, char *err, size_t errlen)
 	return -1;
 }
 
+/* The number in a file that nobody holds: its writer was killed. */
+static pid_t
+read_stale(int fd)
+{
+	char text[32], *end;
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
+	long pid;
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	pid = strtol(text, &end, 10);
+	return pid > 0 && pid <= INT_MAX && *end == '\n' ? (pid_t)pid : 0;
+}
+
 int
 pidfile_open(struct pidfile *pf, const char *path, char *err, size_t errlen)
 {
@@ -89,8 +106,10 @@ pidfile_open(struct pidfile *pf, const char *path, char *err, size_t errlen)
 	int fd, n;
 
 	pf->fd = -1;
+	pf->left_by = 0;
 	if ((fd = open_locked(path, &fl)) == -1)
 		return fail_open(path, &fl, err, errlen);
+	pf->left_by = read_stale(fd);
 	n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
 	/* In place: whoever reads must never find no file.  The mode is set,
 	 * whatever the umask says; another's file keeps its own. */

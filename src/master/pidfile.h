@@ -14,10 +14,12 @@
 
 struct pidfile {
 	int fd; /* -1: none */
+	pid_t left_by; /* who has left the file behind, 0 = nobody */
 	char path[1024];
 };
 
-/* Locks and writes it; 0, or -1 with a text for the operator in err. */
+/* Locks it, looks who has died without removing it, and writes it; 0, or -1
+ * with a text for the operator in err. */
 int pidfile_open(struct pidfile *pf, const char *path, char *err,
     size_t errlen);
 

@@ -21,6 +21,8 @@
 
 #include "master/master_priv.h"
 
+#include "shm/crash.h"
+
 #define QUIESCE_TWICE 4
 #define GRAVE_LOOK_MS 2
 #define GRAVE_LOOK_MAX_MS 50
@@ -37,8 +39,11 @@ static void
 close_grave(struct master *m, slotno n)
 {
 	m->grave[n].used = false;
+	CRASH_POINT("reap.clear");
 	zones_clear_slot(&m->zones, n);
+	CRASH_POINT("reap.cleared");
 	slots_set_spare(m->zones.slots, n);
+	CRASH_POINT("reap.spare");
 	log_debug("slot %u is spare", n);
 }
 
@@ -173,16 +178,26 @@ hint(const struct child *c, int status)
 	return "; if nobody else did it, the kernel has killed it for want of "
 	    "memory";
 }
+/* What its zone says as it is found after the death: numbers for the log that
+ * nobody follows. */
+struct estate {
+	uint64_t connections;
+	uint64_t serving; /* client id, 0 = none */
+};
 
 static void
-log_death(const struct child *c, int status, uint64_t connections,
+log_death(const struct child *c, int status, const struct estate *e,
     const char *next)
 {
-	char cause[64];
+	char cause[64], last[64] = "";
 
 	format_cause(cause, sizeof cause, status);
-	log_err("worker %u (pid %d) %s, %" PRIu64 " connections lost, %s%s",
-	    c->slot, (int)c->pid, cause, connections, next, hint(c, status));
+	if (WIFSIGNALED(status) && e->serving != 0)
+		snprintf(last, sizeof last, ", serving cid:%" PRIu64,
+		    e->serving);
+	log_err("worker %u (pid %d) %s, %" PRIu64 " connections lost, %s; "
+	    "place %u%s%s", c->slot, (int)c->pid, cause, e->connections, next,
+	    c->place, last, hint(c, status));
 }
 
 enum verdict { GO_ON, GIVE_UP_LOOP, GIVE_UP_START, GIVE_UP_NONE_LEFT };
@@ -229,7 +244,7 @@ give_up(struct place *p, enum verdict verdict, slotno slot)
 
 /* What the death of its process means for the place and for the daemon. */
 static void
-mourn(struct child *c, int status, uint64_t connections)
+mourn(struct child *c, int status, const struct estate *e)
 {
 	struct master *m = c->m;
 	struct place *p = &m->place[c->place];
@@ -242,7 +257,7 @@ mourn(struct child *c, int status, uint64_t connections)
 	verdict = judge(p, count_death(p, now));
 	delay = spawn_backoff_ms(p, now - c->born_ms);
 	format_next(next, sizeof next, p, verdict, delay);
-	log_death(c, status, connections, next);
+	log_death(c, status, e, next);
 	if (verdict != GO_ON)
 		give_up(p, verdict, c->slot);
 	else if (delay == 0)
@@ -255,13 +270,19 @@ static void
 bury(struct child *c, int status)
 {
 	struct master *m = c->m;
-	uint64_t connections = zones_connections(&m->zones, c->slot);
+	struct estate e = {
+		.connections = zones_connections(&m->zones, c->slot),
+		.serving = zones_serving(&m->zones, c->slot),
+	};
 	char cause[64];
 
 	child_drain_log(c);
 	child_unwatch(c);
 	watch_forget(c);
+	loop_timer_cancel(&m->loop, &c->fell_timer);
+	CRASH_POINT("reap.dead");
 	slots_set_dead(m->zones.slots, c->slot);
+	CRASH_POINT("reap.bells");
 	zones_ring_bells(&m->zones, ~UINT64_C(0));
 	c->state = CHILD_NONE;
 	open_grave(m, c->slot);
@@ -276,7 +297,7 @@ bury(struct child *c, int status)
 		master_check_stopped(m);
 		return;
 	}
-	mourn(c, status, connections);
+	mourn(c, status, &e);
 	look_at_graves(m);
 	reload_check(m);
 }

@@ -135,12 +135,16 @@ signal_cb(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 		dispatch(loop->ctx, (int)si.ssi_signo);
 }
 
+/* The master, for its children; set once, before the first fork. */
+static pid_t master_pid;
+
 int
 signals_open(struct master *m)
 {
 	sigset_t set;
 	size_t i;
 
+	master_pid = getpid();
 	sigemptyset(&set);
 	for (i = 0; i < NACTIONS; i++)
 		sigaddset(&set, actions[i].signo);
@@ -152,13 +156,17 @@ signals_open(struct master *m)
 	return loop_add(&m->loop, &m->signals);
 }
 
-/* A child's end of its channel; set once, in the child. */
+/* A child's end of its channel, and the listeners that it shares with all;
+ * set once, in the child. */
 static int child_chan = -1;
+static const struct listen_set *child_listeners;
 
 /*
  * SIGTERM in a child, from somebody or by the death of the master: the end of
  * its channel, which it knows how to act on, and a limit to the time it takes.
- * The one handler of natsd: both calls are safe in one.
+ * Without a master nobody shall listen any more, not even one that is stopped
+ * and has the sockets still: a new natsd may want the addresses at once.
+ * With that of proc/lastwords.c the only handler: what it calls is safe in one.
  */
 static void
 child_term(int signo)
@@ -166,13 +174,15 @@ child_term(int signo)
 	int saved = errno;
 
 	(void)signo;
+	if (getppid() != master_pid)
+		listen_stop(child_listeners);
 	(void)shutdown(child_chan, SHUT_RD);
 	(void)alarm(CHILD_LEAVE_S);
 	errno = saved;
 }
 
 void
-signals_reset_child(int chan)
+signals_reset_child(int chan, const struct listen_set *listeners)
 {
 	/* A terminal sends SIGINT and SIGQUIT to the whole group: the master
 	 * alone decides. */
@@ -186,6 +196,7 @@ signals_reset_child(int chan)
 	for (i = 0; i < sizeof child_ignored / sizeof child_ignored[0]; i++)
 		(void)signal(child_ignored[i], SIG_IGN);
 	child_chan = chan;
+	child_listeners = listeners;
 	sigemptyset(&term.sa_mask);
 	(void)sigaction(SIGTERM, &term, NULL);
 	sigemptyset(&none);
@@ -193,4 +204,6 @@ signals_reset_child(int chan)
 	/* If the master dies, one that is stuck must not stay: it has the
 	 * listening sockets. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	if (getppid() != master_pid) /* it has died before that */
+		(void)raise(SIGTERM);
 }

@@ -19,6 +19,7 @@
 #include "base/panic.h"
 #include "master/mlog.h"
 #include "proc/chan.h"
+#include "proc/lastwords.h"
 #include "proc/logpipe.h"
 #include "shm/crash.h"
 #include "worker/worker.h"
@@ -126,7 +127,9 @@ child_main(const struct child *c, int chan, int log)
 	close_masters(m);
 	log_set_role(c->role);
 	logpipe_use(log);
-	signals_reset_child(chan);
+	signals_reset_child(chan, &m->listeners);
+	if (lastwords_install() == -1)
+		log_warn("what kills this worker will not be told");
 	limit_nofile(m, chan > log ? chan : log);
 	CRASH_ARM_ENV(h.incarnation);
 	_exit(worker_main(&h));
@@ -160,6 +163,7 @@ init_child(struct child *c, struct place *p, slotno slot)
 	c->chan.fd = c->log.fd = -1;
 	c->conf_sent = c->conf_acked = m->conf_version;
 	c->counter = zones_quiescence(&m->zones, slot);
+	loop_timer_init(&c->fell_timer, watch_fell_timer);
 	snprintf(c->role, sizeof c->role, "w%u", slot);
 }
 
@@ -197,6 +201,7 @@ start_child(struct place *p, slotno slot)
 	mend_zones(m);
 	init_child(c, p, slot);
 	slots_start(m->zones.slots, slot, c->incarnation, SLOT_ROLE_WORKER);
+	CRASH_POINT("spawn.started");
 	if (chan_pair(chan) == -1 || logpipe_pair(log) == -1 ||
 	    (c->pid = fork_child(c, chan, log)) == -1)
 		goto fail;
@@ -204,6 +209,7 @@ start_child(struct place *p, slotno slot)
 	fd_close(&log[1]);
 	c->chan.fd = chan[0];
 	c->log.fd = log[0];
+	CRASH_POINT("spawn.forked");
 	c->born_ms = loop_now(&m->loop);
 	c->state = CHILD_STARTING;
 	slots_set_pid(m->zones.slots, slot, (uint32_t)c->pid);

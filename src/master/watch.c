@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <inttypes.h>
+#include <signal.h>
 
 #include "master/master_priv.h"
 
@@ -29,6 +30,9 @@
 #define FORGIVE_MS 1000
 #define FORGOTTEN_MS 10000
 #define LAST_WARNING 3
+/* So long one that hangs has to say where (and to leave a core, if it may). */
+#define FELL_MS 200
+#define FELL_CORE_MS 3000
 
 /* Slots that some live peer waits for. */
 static uint64_t
@@ -54,7 +58,19 @@ fell(struct child *c, const char *why)
 	    c->still_ms / 100 * UINT64_C(100000000));
 	log_err("worker %u (pid %d) made no progress for %s%s, killing it",
 	    c->slot, (int)c->pid, span, why);
-	child_kill(c);
+	/* One that runs in circles leaves its last words; one that is stopped
+	 * or stuck in the kernel cannot. */
+	c->felled = true;
+	(void)kill(c->pid, SIGABRT);
+	loop_timer_set(&c->m->loop, &c->fell_timer, loop_now(&c->m->loop) +
+	    (c->m->conf.core_dumps ? FELL_CORE_MS : FELL_MS));
+}
+
+void
+watch_fell_timer(struct loop *loop, struct loop_timer *timer)
+{
+	(void)loop;
+	child_kill(LOOP_EMBEDDED(timer, struct child, fell_timer));
 }
 
 static void
@@ -274,7 +290,7 @@ watch_timer(struct loop *loop, struct loop_timer *timer)
 	awaited = awaited_slots(m);
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		c = &m->child[i];
-		if (c->killed)
+		if (c->killed || c->felled)
 			continue;
 		settle(c, now);
 		if (c->state == CHILD_LIVE)

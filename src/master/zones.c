@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "shm/bell.h"
+#include "shm/crash.h"
 #include "shm/own.h"
 #include "shm/ring.h"
 #include "shm/score.h"
@@ -249,13 +250,16 @@ zones_clear_slot(struct zones *z, slotno slot)
 
 	clear_zone(&z->index[slot], TRIE_MAGIC, trie_head_size(),
 	    trie_shm_size(z->geo.index_bytes));
+	CRASH_POINT("zones.index-cleared");
 	restore_index_head(z, slot);
 	clear_zone(&z->own[slot], OWN_MAGIC, own_head_size(),
 	    own_shm_size(z->geo.nlines));
+	CRASH_POINT("zones.own-cleared");
 	for (to = 0; to < n; to++) {
 		if (to != slot)
 			clear_zone(&z->ring[slot * n + to], RING_MAGIC,
 			    ZONE_PAGE, ring_shm_size(z->geo.ring_bytes));
+		CRASH_POINT("zones.ring-cleared");
 	}
 }
 
@@ -327,6 +331,12 @@ uint64_t
 zones_connections(const struct zones *z, slotno slot)
 {
 	return score_get(&score_proc(&z->own_map[slot])->connections);
+}
+
+uint64_t
+zones_serving(const struct zones *z, slotno slot)
+{
+	return score_get(&score_proc(&z->own_map[slot])->serving);
 }
 
 void

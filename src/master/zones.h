@@ -53,6 +53,7 @@ uint64_t zones_mend(const struct zones *z);
 uint64_t zones_quiescence(const struct zones *z, slotno slot);
 uint64_t zones_waits_for(const struct zones *z, slotno slot);
 uint64_t zones_connections(const struct zones *z, slotno slot);
+uint64_t zones_serving(const struct zones *z, slotno slot);
 
 /* Wakes whoever serves in the slots in the mask. */
 void zones_ring_bells(const struct zones *z, uint64_t mask);

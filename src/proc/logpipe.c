@@ -6,11 +6,15 @@
 #include <sys/uio.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "proc/logpipe.h"
+
+/* A process that ends waits so long for room, and no longer. */
+#define URGENT_MS 250
 
 struct logpipe_head {
 	uint32_t level;
@@ -41,6 +45,18 @@ send_record(enum log_level lvl, const char *text, size_t len)
 	return n != -1;
 }
 
+void
+logpipe_urgent(enum log_level lvl, const char *text, size_t len)
+{
+	struct pollfd pfd = { .fd = pipe_fd, .events = POLLOUT };
+
+	if (pipe_fd == -1 || send_record(lvl, text, len))
+		return;
+	/* The master reads as fast as it can: once is enough. */
+	if (errno == EAGAIN && poll(&pfd, 1, URGENT_MS) > 0)
+		(void)send_record(lvl, text, len);
+}
+
 /* A log_sink_fn; log.c keeps errno. */
 static void
 pipe_sink(void *ctx, enum log_level lvl, const char *role, int pid,
@@ -52,6 +68,12 @@ pipe_sink(void *ctx, enum log_level lvl, const char *role, int pid,
 	(void)ctx;
 	(void)role; /* the master knows whose end it reads */
 	(void)pid;
+	if (len > LOG_TEXT_MAX)
+		len = LOG_TEXT_MAX;
+	if (lvl == LOG_LVL_FATAL) { /* nothing comes after it */
+		logpipe_urgent(lvl, text, len);
+		return;
+	}
 	if (dropped > 0) {
 		n = snprintf(report, sizeof report, "dropped %llu log records",
 		    (unsigned long long)dropped);
@@ -61,8 +83,6 @@ pipe_sink(void *ctx, enum log_level lvl, const char *role, int pid,
 		}
 		dropped = 0;
 	}
-	if (len > LOG_TEXT_MAX)
-		len = LOG_TEXT_MAX;
 	if (!send_record(lvl, text, len))
 		dropped++;
 }

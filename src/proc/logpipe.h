@@ -16,6 +16,10 @@ int logpipe_pair(int fds[2]);
 /* Child: make log_*() write there ("dropped N log records" comes first once
  * there is room again). */
 void logpipe_use(int fd);
+/* Child: a record of a process that is ending, which waits a moment for room.
+ * Safe in a signal handler; text may not be NUL-terminated, at most
+ * LOG_TEXT_MAX bytes. */
+void logpipe_urgent(enum log_level lvl, const char *text, size_t len);
 /* Master: next record; 1, 0 at end of file, -1/EAGAIN.  `text` ends in NUL. */
 int logpipe_read(int fd, enum log_level *lvl, char *text, size_t textlen);
 

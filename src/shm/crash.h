@@ -18,13 +18,16 @@
 
 /*
  * From now on the n-th passage ("name" or "name:n", n from 1) of that point
- * kills this process by SIGKILL.  spec is copied; NULL or "" disarms, and so
- * does one that is malformed or longer than 63 bytes.
+ * kills this process by SIGKILL, or what follows a slash behind the number:
+ * segv, abort, panic (a failed assertion), overflow (of the stack), mash (of
+ * the stack), hang (for the watchdog).  spec is copied; NULL or "" disarms, and
+ * so does one that is malformed or longer than 63 bytes.
  */
 void crash_arm(const char *spec);
 
-/* In a child: arm what NATSD_CRASH_POINT="name:n@incarnation" says; without
- * an incarnation it is for every child.  Use the macro. */
+/* Arm what NATSD_CRASH_POINT="name:n/how@incarnation" says, the number and how
+ * being optional; the master is incarnation 0; without an incarnation it is for
+ * every child.  Use the macro. */
 void crash_arm_env(uint32_t incarnation);
 
 /* One passage; use the macro. */

@@ -15,7 +15,7 @@
 
 static_assert(sizeof(struct score_proc_shm) == 2 * NATSD_CACHELINE,
     "score process line layout");
-static_assert(offsetof(struct score_proc_shm, dropped_bytes) == 18 * 8,
+static_assert(offsetof(struct score_proc_shm, serving) == 19 * 8,
     "score process line layout");
 static_assert(sizeof(struct score_conn_shm) == 3 * SCORE_ALIGN,
     "score connection line layout");

@@ -26,7 +26,7 @@
  * The process' line.
  *
  * Written by: the zone's process alone, relaxed; never reset by it.
- * At every instant: every word is a count of its own; two of them may
+ * At every instant: every word stands for itself; two of them may
  * disagree by what is under way.  If the process dies they stay as they are
  * until the master punches the zone behind its head.  All only grow, except
  * connections, subscriptions, index_cells and memory.
@@ -54,6 +54,10 @@ struct score_proc_shm {
 	_Atomic uint64_t auth_errors;
 	_Atomic uint64_t dropped_msgs; /* sums of the connections' */
 	_Atomic uint64_t dropped_bytes;
+	/* Id of the client that is read or flushed right now, 0 = none: the
+	 * one value that is no count.  After a death it says whom the process
+	 * served. */
+	_Atomic uint64_t serving;
 };
 
 enum score_conn_state { SCORE_FREE = 0, SCORE_OPEN = 1 };

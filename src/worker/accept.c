@@ -22,6 +22,7 @@
 
 #include "base/fdutil.h"
 #include "proto/info.h"
+#include "shm/crash.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
@@ -318,6 +319,7 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 		return;
 	}
 	score_add(&w->score->connections, 1);
+	CRASH_POINT("accept.counted");
 	score_add(&w->score->total_connections, 1);
 	log_debug("%s - Client connection created", client_name(w, c));
 	send_info(w, c);
@@ -569,6 +571,15 @@ accept_start(struct worker *w)
 	w->places = count_places(w);
 	accept_reserve_keep(w);
 	watch(w, true);
+}
+
+void
+accept_shut(struct worker *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->nlisten; i++)
+		(void)shutdown(w->listener[i].lfd.fd, SHUT_RDWR);
 }
 
 void

@@ -28,6 +28,7 @@
 #include "base/fdutil.h"
 #include "base/panic.h"
 #include "base/tcp.h"
+#include "shm/crash.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
@@ -500,11 +501,13 @@ client_reap(struct worker *w)
 
 	for (c = client_first(w, LIST_DOOMED); c != NULL; c = next) {
 		next = client_next(w, c, LIST_DOOMED);
+		worker_serves(w, c);
 		if (c->lfd.fd != -1)
 			let_go(w, c);
 		/* Nothing is delivered to it, whatever others may find. */
 		if (unsubscribed(w, c, &budget))
 			client_free(w, c);
+		worker_serves(w, NULL);
 	}
 }
 
@@ -951,6 +954,7 @@ client_resume(struct worker *w, struct client *c)
 	bool more;
 	uint8_t next;
 
+	worker_serves(w, c);
 	c->wait = WAIT_NONE;
 	w->drained = false;
 	peer_look(w);
@@ -1049,6 +1053,7 @@ client_read(struct worker *w, struct client *c)
 	size_t carry = c->in_len;
 	ssize_t n;
 
+	worker_serves(w, c);
 	w->drained = false;
 	if (c->state == CLIENT_LINGER) {
 		discard(w, c);
@@ -1064,6 +1069,7 @@ client_read(struct worker *w, struct client *c)
 		input_end(w, c, n);
 		return;
 	}
+	CRASH_POINT("client.read");
 	c->readable = (size_t)n == most || c->to_end;
 	peer_look(w);
 	if (carry > 0)
@@ -1091,6 +1097,7 @@ client_read_ready(struct worker *w)
 		    c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
 			client_list_add(w, c, LIST_READY);
 	}
+	worker_serves(w, NULL);
 }
 
 static void
@@ -1115,11 +1122,14 @@ client_flush_all(struct worker *w)
 
 	while ((c = client_first(w, LIST_FLUSH)) != NULL) {
 		client_list_del(w, c, LIST_FLUSH);
+		worker_serves(w, c);
 		if (!c->blocked)
 			client_flush(w, c);
 		if (c->state == CLIENT_LINGER)
 			half_close(w, c);
 	}
+	CRASH_POINT("client.flushed");
+	worker_serves(w, NULL);
 	/* Now that all who read have what there was for them. */
 	if (worker_memory(w) == MEMORY_OVER)
 		memory_over(w);

@@ -12,6 +12,7 @@
 
 #include "proc/chan.h"
 #include "proto/subject.h"
+#include "shm/crash.h"
 #include "worker/worker_priv.h"
 
 #define BIT(slot) (UINT64_C(1) << (slot))
@@ -117,8 +118,10 @@ peer_gone(struct worker *w, struct peer *p)
 	/* What it had published is still delivered: its client may have the
 	 * PONG. */
 	drain(w, p);
+	CRASH_POINT("peer.drained");
 	ring_rx_peer_changed(&p->rx);
 	forget(w, p);
+	CRASH_POINT("peer.forgotten");
 	p->incarnation = 0;
 }
 
@@ -130,6 +133,7 @@ peer_come(struct worker *w, struct peer *p, uint32_t incarnation)
 	p->broken = false;
 	w->complained &= ~BIT(p->slot);
 	ring_tx_peer_changed(&p->tx);
+	CRASH_POINT("peer.come");
 	w->usable |= BIT(p->slot);
 	w->matcher.readable |= BIT(p->slot);
 }
@@ -375,6 +379,7 @@ drain(struct worker *w, struct peer *p)
 
 	if (p->broken)
 		return;
+	w->draining = p->slot + 1u;
 	st = ring_rx_look(&p->rx, &limit);
 	while (st == RING_OK) {
 		st = ring_rx_next(&p->rx, limit, &rec, &len, &kind);
@@ -387,6 +392,7 @@ drain(struct worker *w, struct peer *p)
 		peer_broken(w, p->slot, "a record in its ring");
 	if (ring_rx_release(&p->rx))
 		bell_ring_always(p->bell.fd);
+	w->draining = 0;
 }
 
 void

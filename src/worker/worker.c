@@ -25,6 +25,7 @@
 #include "base/tcp.h"
 #include "conf/snapshot.h"
 #include "proc/chan.h"
+#include "proc/lastwords.h"
 #include "proc/sandbox.h"
 #include "shm/bell.h"
 #include "shm/quiesce.h"
@@ -253,6 +254,10 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 			log_notice("the control channel has ended: leaving");
 		w->chan_eof = true;
 		loop_del(&w->loop, &w->chan);
+		/* Both directions are shut: it is the master.  A new one may
+		 * want the addresses, which one of us who is stopped has. */
+		if ((events & EPOLLHUP) != 0)
+			accept_shut(w);
 		leave(w);
 	}
 }
@@ -505,10 +510,12 @@ worker_main(struct heritage *h)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if ((w = worker_new(h)) == NULL)
 		fatal("cannot start a worker");
+	lastwords_set_who(serving_who, w);
 	worker_start(w, h);
 	while (!may_end(w))
 		iteration(w);
 	worker_end(w);
+	lastwords_set_who(NULL, NULL);
 	worker_free(w);
 	return 0;
 }

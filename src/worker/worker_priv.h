@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/sigtext.h"
 #include "conf/conf.h"
 #include "proc/heritage.h"
 #include "shm/own.h"
@@ -155,6 +156,10 @@ struct worker {
 	char info_host[256];
 	int info_port;
 	struct log_limit limit_client, limit_accept, limit_peer, limit_slow;
+	/* For the last words: the client that is read or flushed, and 1 + the
+	 * slot whose ring is drained. */
+	const struct client *serving;
+	uint32_t draining;
 	uint64_t complained; /* slots complained of */
 	struct refusals *refusals; /* refuse.c */
 	struct deal *deal; /* deal.c: of the run at hand */
@@ -188,6 +193,19 @@ worker_in(const struct worker *w)
 {
 	return w->inbuf + w->inbuf_front;
 }
+
+/* Say whom we serve from now on, NULL = nobody: once for each read() or flush,
+ * before it; for our last words and for whoever finds us dead. */
+static inline void
+worker_serves(struct worker *w, const struct client *c)
+{
+	w->serving = c;
+	atomic_store_explicit(&w->score->serving,
+	    c != NULL ? worker_cid(w, c->num) : 0, memory_order_relaxed);
+}
+
+/* serving.c: a lastwords_who_fn; ctx is the worker. */
+void serving_who(const void *ctx, struct sigtext *t);
 
 enum memory_level { MEMORY_OK, MEMORY_TIGHT, MEMORY_OVER };
 static inline enum memory_level
@@ -227,6 +245,8 @@ void accept_replace(struct worker *w, uint64_t i, int fd);
  * keep one again. */
 void accept_reserve_use(struct worker *w);
 void accept_reserve_keep(struct worker *w);
+/* Nobody listens any more, in no process that has the sockets. */
+void accept_shut(struct worker *w);
 uint64_t accept_total(const struct worker *w); /* over all workers */
 void accept_line_free(struct worker *w, uint32_t line);
 /* max_connections was lowered: close the surplus. */
