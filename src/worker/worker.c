@@ -225,7 +225,6 @@ chan_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	struct chan_msg m;
 	int r, error;
 
-	(void)events;
 	/* A new configuration comes as a descriptor. */
 	accept_reserve_use(w);
 	while ((r = chan_recv(lfd->fd, &m)) == 1) {
