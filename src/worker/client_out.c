@@ -17,12 +17,11 @@
 
 /* A reader that has taken nothing for so long holds back nobody. */
 #define STALL_PROGRESS_MS 100
-/* Each delivery holds its publisher back, up to a limit for as much as
- * nats-server reads at once. */
+/* Each message holds its publisher back, up to a limit for what is written at
+ * once; stall() has one for all of them. */
 #define STALL_MS 2
 #define STALL_FULL_MS 5
-#define STALL_READ_MS 10
-#define STALL_READ (64u << 10)
+#define STALL_SLICE_MS 10
 /* What comes before a publisher in this worker is held back: as much as some
  * publishers are read of at once, as it goes out. */
 #define STALL_ROOM ((uint64_t)4 << 20)
@@ -183,7 +182,7 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
     uint32_t count)
 {
 	uint64_t from = stall_from(w, m), max = w->conf.max_pending;
-	uint32_t ms, most;
+	uint32_t ms;
 
 	if (c->out.bytes + n <= from)
 		return true;
@@ -195,16 +194,12 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 	if (!reads(w, c))
 		return true;
 	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
-	ms = count < STALL_READ_MS ? ms * count : STALL_READ_MS;
-	most = STALL_READ_MS * (1 + (uint32_t)(m->count * (uint64_t)m->stride /
-	    STALL_READ));
+	ms = count < STALL_SLICE_MS ? ms * count : STALL_SLICE_MS;
 	if (m->stall_ms == 0 || c->out.bytes > m->stall_bytes) {
 		m->stall_line = c->line;
 		m->stall_bytes = c->out.bytes;
 	}
-	m->stall_ms += ms < STALL_READ_MS ? ms : STALL_READ_MS;
-	if (m->stall_ms > most)
-		m->stall_ms = most;
+	m->stall_ms += ms < STALL_SLICE_MS ? ms : STALL_SLICE_MS;
 	if (c->score != NULL)
 		score_add(&c->score->stalls, 1);
 	return true;

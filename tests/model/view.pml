@@ -4,7 +4,7 @@
  * trie_add_plain(), trie_del_plain(), count_change(), gen_raise(),
  * cell_take(), serial_raise(), trie_ref_live(); the worker that publishes
  * match_look(), match_find(), cache_find(), cache_fill(), gens_sum(),
- * trie_bumps(), trie_gens_sum(); the record's way receive_msg(), all_live().
+ * trie_bumps(), trie_gens_sum(); the record's way receive_msg(), refs_valid().
  *
  * The worker that owns the pattern "a" changes its interest: a client
  * subscribes, is told (PONG), unsubscribes, is told.  Its cell goes to the

@@ -47,11 +47,13 @@ FINE = re.compile(
     r"cid:\d+|Client parser error|suppressed \d+ similar|"
     r"dropped \d+ log records|Slow Consumer|killing worker .* written over|"
     r"cannot tell worker|bad control message|cannot send the configuration|"
-    r"limit of open files|memory_max is reached")
+    r"limit of open files|memory_max is reached|"
+    r"last words: (signal \d+ \(\w+\) from process|serving|backtrace)")
 NEVER_FINE = re.compile(
     r"make no sense|complains of|found its|has written over|crash loop|"
     r"makes no progress|message lost|cannot restore|unusable|"
-    r"cannot give memory")
+    r"cannot give memory|"
+    r"last words: signal \d+ \(\w+\)(?! from process)")
 
 
 class Log:

@@ -177,6 +177,10 @@ class Play:
                     why = "unknown: natsd's log has lost records"
                 elif text.startswith("Stale") and slack:
                     why = "stale connection"
+                elif "Connection timed out" in text and slack:
+                    # its window stayed shut for ping_interval times
+                    # ping_max + 1: the kernel's user timeout
+                    why = "took too little for too long"
             if why:
                 self.explain(conn, why)
             else:

@@ -742,8 +742,9 @@ def not_oom(env):
     server = env.own_server({}, deaths=True)
     start = len(server.log())
     os.kill(server.worker_pids()[0], signal.SIGKILL)
-    server.wait_log(r"killed by signal 9, 0 connections lost, restarting%s" %
-                    ("\n" if known else "; if nobody else did it"), start)
+    server.wait_log(r"killed by signal 9, 0 connections lost, restarting; "
+                    r"place \d%s" % (
+                        "\n" if known else "; if nobody else did it"), start)
 
 
 # ---------------------------------------------------------- disk and syslog
