@@ -17,14 +17,15 @@
 
 /* A reader that has taken nothing for so long holds back nobody. */
 #define STALL_PROGRESS_MS 100
-/* Each message holds its publisher back, up to a limit for what is written at
- * once; stall() has one for all of them. */
+/* Each message holds its publisher back, up to a limit for as much as
+ * nats-server reads at once; stall() has one for all of them. */
 #define STALL_MS 2
 #define STALL_FULL_MS 5
 #define STALL_SLICE_MS 10
-/* What comes before a publisher in this worker is held back: as much as some
- * publishers are read of at once, as it goes out. */
-#define STALL_ROOM ((uint64_t)4 << 20)
+#define STALL_SLICE (64u << 10)
+/* What may come before a publisher in this worker is held back: several are
+ * read of at once, and one connection may get a message many times. */
+#define STALL_ROOM ((uint64_t)16 << 20)
 /* Fixed-size copies: what is shorter is copied with what stands behind it. */
 #define COPY_SHORT 32
 #define COPY_MEDIUM OUT_SLACK
@@ -195,11 +196,13 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 		return true;
 	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
 	ms = count < STALL_SLICE_MS ? ms * count : STALL_SLICE_MS;
+	if (ms > STALL_SLICE_MS)
+		ms = STALL_SLICE_MS;
 	if (m->stall_ms == 0 || c->out.bytes > m->stall_bytes) {
 		m->stall_line = c->line;
 		m->stall_bytes = c->out.bytes;
 	}
-	m->stall_ms += ms < STALL_SLICE_MS ? ms : STALL_SLICE_MS;
+	m->stall_ms += ms + (uint32_t)(n / STALL_SLICE) * STALL_SLICE_MS;
 	if (c->score != NULL)
 		score_add(&c->score->stalls, 1);
 	return true;
