@@ -434,6 +434,7 @@ let_go(struct worker *w, struct client *c)
 	/* What is queued leaves if the socket takes it at once. */
 	client_flush(w, c);
 	out_clear(&w->pool, &c->out);
+	client_tell_pending(c);
 	if (!c->unix_peer)
 		tcp_set_patience(c->lfd.fd, w->conf.write_deadline_ms >
 		    LINGER_MS ? w->conf.write_deadline_ms : LINGER_MS);
@@ -651,6 +652,21 @@ with_most(struct worker *w, size_t (*bytes)(const struct client *))
 }
 
 /* Whoever reads least is closed; NULL if nobody has anything to read. */
+/* What those that are closed already have pending is nobody else's fault. */
+static void
+empty_doomed(struct worker *w)
+{
+	struct client *c;
+
+	for (c = client_first(w, LIST_DOOMED); c != NULL;
+	    c = client_next(w, c, LIST_DOOMED)) {
+		if (c->lfd.fd == -1 || c->out.bytes == 0)
+			continue;
+		client_flush_early(w, c);
+		out_clear(&w->pool, &c->out);
+	}
+}
+
 static struct client *
 close_slowest(struct worker *w)
 {
@@ -672,11 +688,13 @@ client_relieve(struct worker *w)
 {
 	struct client *c, *next;
 
+	/* Who lingers stays in the list: client_flush_all() ends it. */
 	for (c = client_first(w, LIST_FLUSH); c != NULL; c = next) {
 		next = client_next(w, c, LIST_FLUSH);
-		if (!c->blocked)
+		if (!c->blocked && c->state == CLIENT_OPEN)
 			client_flush_early(w, c);
 	}
+	empty_doomed(w);
 	while (worker_crowded(w) && close_slowest(w) != NULL)
 		;
 }
@@ -688,6 +706,7 @@ memory_over(struct worker *w)
 {
 	struct client *c;
 
+	empty_doomed(w);
 	while (worker_memory(w) == MEMORY_OVER) {
 		if ((c = close_slowest(w)) == NULL) {
 			if ((c = with_most(w, unread)) == NULL)

@@ -117,6 +117,7 @@ struct client {
 	uint64_t stall_until_ms;
 	uint64_t last_progress_ms; /* the socket took something */
 	int kernel_queue; /* bytes in its send queue when last looked at */
+	uint32_t refused_ms; /* low bits of when the socket refused last */
 	struct client_drops *drops; /* slow.c: while messages are dropped */
 	uint64_t wait_since_ms;
 	uint64_t ping_sent_ns;
@@ -149,6 +150,14 @@ void client_write(struct worker *w, struct client *c, const void *p,
 void client_flush(struct worker *w, struct client *c);
 /* The same in the middle of an iteration: rings first (src/README, 5). */
 void client_flush_early(struct worker *w, struct client *c);
+
+/* What is pending, to the scoreboard: publishers elsewhere look (stall.c). */
+static inline void
+client_tell_pending(const struct client *c)
+{
+	atomic_store_explicit(&c->score->pending_bytes, c->out.bytes,
+	    memory_order_relaxed);
+}
 
 /* Whether its peer has taken something since this was last asked. */
 bool client_progress(struct worker *w, struct client *c);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "proto/emit.h"
 #include "worker/worker_priv.h"
 
@@ -113,8 +114,6 @@ fill(uint8_t *dst, const struct shape *sh, uint32_t n)
 static bool
 room_pending(struct worker *w, struct client *c, size_t n)
 {
-	if (__builtin_expect(worker_crowded(w), false))
-		client_relieve(w);
 	if (c->state != CLIENT_OPEN)
 		return false;
 	if (c->out.bytes + n <= w->conf.max_pending)
@@ -152,13 +151,6 @@ client_progress(struct worker *w, struct client *c)
 	return true;
 }
 
-static bool
-reads(struct worker *w, struct client *c)
-{
-	return w->now_ms - c->last_progress_ms <= STALL_PROGRESS_MS ||
-	    client_progress(w, c);
-}
-
 /* From how many pending bytes on a publisher is held back.  Until he hears of
  * it several reads of his are on their way, or two rings full if he is in
  * another worker; unless messages are dropped instead. */
@@ -187,12 +179,15 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 
 	if (c->out.bytes + n <= from)
 		return true;
-	client_flush_early(w, c);
+	/* Not more than once in a millisecond: there may be a million of small
+	 * messages. */
+	if (!c->blocked || c->refused_ms != (uint32_t)clock_mono_ms())
+		client_flush_early(w, c);
 	if (c->state != CLIENT_OPEN || c->out.bytes + n <= from)
 		return c->state == CLIENT_OPEN;
 	if (w->conf.no_fast_producer_stall)
 		return false;
-	if (!reads(w, c))
+	if (w->now_ms - c->last_progress_ms > STALL_PROGRESS_MS)
 		return true;
 	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
 	ms = count < STALL_SLICE_MS ? ms * count : STALL_SLICE_MS;
@@ -213,6 +208,8 @@ static uint32_t
 admit(struct worker *w, struct client *c, struct msg *m, size_t unit,
     uint32_t n)
 {
+	if (__builtin_expect(worker_crowded(w), false))
+		client_relieve(w);
 	if (slow_drops(w))
 		return slow_room(w, c, unit, n);
 	return room_pending(w, c, n * unit) &&
@@ -228,6 +225,7 @@ block(struct worker *w, struct client *c)
 	if (!client_listed(c, LIST_BLOCKED) || n < c->kernel_queue)
 		c->last_progress_ms = w->now_ms;
 	c->kernel_queue = n;
+	c->refused_ms = (uint32_t)clock_mono_ms();
 	worker_tick_soon(w);
 	c->blocked = true;
 	client_list_add(w, c, LIST_BLOCKED);
@@ -261,6 +259,7 @@ write_now(struct worker *w, struct client *c, const struct out_extra *x,
 	c->last_progress_ms = w->now_ms;
 	if (st == OUT_DONE)
 		unblock(w, c);
+	client_tell_pending(c);
 	return st != OUT_DONE;
 }
 
@@ -340,14 +339,13 @@ write_slices(struct worker *w, struct client *c, struct msg *m,
 	uint32_t done = 0, k;
 	uint8_t *dst;
 
-	most = n == 1 || unit >= WORKER_FLUSH_EARLY ? 1 :
-	    WORKER_FLUSH_EARLY / unit;
+	most = n == 1 || unit >= WORKER_FLUSH_EARLY ||
+	    sh->body_len >= WORKER_LARGE ? 1 : WORKER_FLUSH_EARLY / unit;
 	while (done < n) {
 		k = n - done < most ? n - done : (uint32_t)most;
 		if ((k = admit(w, c, m, unit, k)) == 0)
 			return done;
 		if (sh->body_len >= WORKER_LARGE) {
-			k = 1;
 			if (!write_large(w, c, sh, sh->body))
 				return done;
 		} else {
@@ -572,6 +570,8 @@ const struct subscriber_ops client_subscriber_ops = {
 void
 client_write(struct worker *w, struct client *c, const void *p, size_t len)
 {
+	if (__builtin_expect(worker_crowded(w), false))
+		client_relieve(w);
 	if (c->state != CLIENT_OPEN || !(slow_drops(w) ?
 	    slow_room_line(w, c, len) : room_pending(w, c, len)))
 		return;
@@ -603,8 +603,7 @@ client_flush(struct worker *w, struct client *c)
 	}
 	if (c->out.bytes != before)
 		c->last_progress_ms = w->now_ms;
-	atomic_store_explicit(&c->score->pending_bytes, c->out.bytes,
-	    memory_order_relaxed);
+	client_tell_pending(c);
 }
 
 void

@@ -382,7 +382,7 @@ lane_room(struct worker *w, const struct client *c, struct client *to,
 	if (limit > WORKER_FLUSH_EARLY - 1)
 		limit = WORKER_FLUSH_EARLY - 1;
 	if (to->state != CLIENT_OPEN || (!c->echo && to == c) ||
-	    to->out.bytes + n > limit)
+	    to->out.bytes + n > limit || worker_crowded(w))
 		return NULL;
 	*most = (size_t)(limit - to->out.bytes);
 	/* What out_room() would find, without a call. */

@@ -388,6 +388,7 @@ drain(struct worker *w, struct peer *p)
 			st = RING_BROKEN;
 	}
 	send_stall(w, p);
+	p->stall_said_ms = 0;
 	if (st == RING_BROKEN)
 		peer_broken(w, p->slot, "a record in its ring");
 	if (ring_rx_release(&p->rx))
@@ -512,6 +513,7 @@ send_stall(struct worker *w, struct peer *p)
 	r.origin_line = to->line;
 	r.origin_num = to->num;
 	r.stall_ms = p->stall_ms;
+	p->stall_said_ms += p->stall_ms;
 	r.reader_line = p->stall_line;
 	p->stall_ms = 0;
 	if (to->slot < w->nslots && to->slot != w->self &&
@@ -526,9 +528,14 @@ peer_stall(struct worker *w, slotno from, const struct msg *m)
 	struct peer *p = &w->peer[from];
 
 	if (p->stall_to.slot != to->slot || p->stall_to.line != to->line ||
-	    p->stall_to.num != to->num)
+	    p->stall_to.num != to->num) {
 		send_stall(w, p);
+		p->stall_said_ms = 0;
+	}
 	p->stall_to = *to;
+	/* More at once stall() does not take. */
+	if (p->stall_said_ms >= STALL_MOST_MS)
+		return;
 	p->stall_line = m->stall_line;
 	p->stall_ms += m->stall_ms;
 	if (p->stall_ms >= STALL_SOON_MS) {

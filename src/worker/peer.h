@@ -33,6 +33,7 @@ struct peer {
 	/* In this drain: how long that publisher is to be held back. */
 	struct msg_origin stall_to;
 	uint32_t stall_ms; /* 0 = not at all */
+	uint32_t stall_said_ms; /* what he was told already */
 	uint32_t stall_line; /* by whom */
 	bool broken; /* its zones made no sense: ignored until it changes */
 	const char *broken_how;

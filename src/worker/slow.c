@@ -77,6 +77,8 @@ slow_pending(struct worker *w, struct client *c)
 	    client_name(w, c), w->conf.max_pending, c->out.bytes,
 	    idle(w, c).text);
 	client_close(w, c, "Slow Consumer (Pending Bytes)");
+	/* It would count against memory_max, for which others would pay. */
+	out_clear(&w->pool, &c->out);
 }
 
 void
@@ -252,6 +254,8 @@ make_room(struct worker *w, struct client *c, size_t unit, uint32_t n)
 	if (unit > max)
 		return; /* it would not fit even then */
 	want = n < max / unit ? n * unit : max / unit * unit;
+	if (c->out.bytes + want <= max)
+		return; /* the socket has taken some meanwhile */
 	want = c->out.bytes + want - max;
 	if (want < DROP_BATCH && want < most)
 		want = most < DROP_BATCH ? most : DROP_BATCH;

@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "worker/worker_priv.h"
 
-/* Longer than that at once nobody is held back. */
-#define STALL_MOST_MS 100
 /* So long after its stall it is read in pieces, of what nats-server reads. */
 #define STALL_LATELY_MS 1000
 #define STALL_PIECE (64u << 10)

@@ -15,6 +15,9 @@
 struct worker;
 struct client;
 
+/* Longer than that at once nobody is held back. */
+#define STALL_MOST_MS 100
+
 /* Do not read from it for so long, in milliseconds on top of what is left:
  * the reader with that scoreboard line of that slot cannot follow.  At most
  * STALL_MOST_MS from now, and no longer than the reader has much pending. */

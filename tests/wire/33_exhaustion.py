@@ -1305,9 +1305,43 @@ def peak(pid):
 @suite.scenario("a wide fan-out does not pass memory_max for a moment either",
                 workers=(1,), reference=False)
 def fan_out(env):
+    fan_out_of(env, "close")
+
+
+@suite.scenario("the same where the newest messages are dropped",
+                workers=(1,), reference=False)
+def fan_out_newest(env):
+    fan_out_of(env, "drop_newest")
+
+
+@suite.scenario("the same where the oldest messages are dropped",
+                workers=(1,), reference=False)
+def fan_out_oldest(env):
+    fan_out_of(env, "drop_oldest")
+
+
+def end_in_a_crowd(server, pid, publisher):
+    """Who is sent away in the same iteration gets his end of file at once:
+    not when his time to linger, a second, is over."""
+    with socket.socket(socket.AF_UNIX) as rude:
+        rude.settimeout(TIMEOUT)
+        rude.connect(server.socket_path)
+        rude.recv(4096)
+        with Stopped(pid):
+            rude.sendall(b"FOO\r\n")
+            publisher.send(pub(b"wide", b"w" * 16) * 6000)
+        start = time.monotonic()
+        while rude.recv(4096):
+            pass
+        took = time.monotonic() - start
+    check(took < 0.9 * SLOW, "end of file after %.2f s", took)
+
+
+def fan_out_of(env, policy):
     server = env.own_server({
         "memory_max": "16MB", "max_payload": 100000, "max_pending": "64MB",
-        "index_memory": "2MB", "ring_memory": "1MB"})
+        "index_memory": "2MB", "ring_memory": "1MB",
+        "slow_consumer": policy})
     others = Others(env, server)
     pid = pid_of(server, 0)
     # over Unix sockets: there the kernel takes little
@@ -1317,6 +1351,7 @@ def fan_out(env):
     publisher = env.client(server=server)
     others.fine()
     before = peak(pid)
+    end_in_a_crowd(server, pid, publisher)
     reached = 0
     for _ in range(20):
         publisher.send(pub(b"wide", b"w" * 16) * 15000)
