@@ -219,16 +219,6 @@ raise_nofile(struct master *m)
 	return 0;
 }
 
-/* Whether somebody wants us to end, while the signals are blocked. */
-static bool
-is_asked_to_stop(void)
-{
-	sigset_t set;
-
-	return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 ||
-	    sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGQUIT) == 1);
-}
-
 /* Opens them, waiting for a predecessor's workers if they seem to have the
  * addresses; 0, or -1 with a text in err. */
 static int
@@ -242,7 +232,7 @@ open_or_wait(struct master *m, char *err, size_t errlen)
 
 	while (listen_open(&m->listeners, &m->conf, err, errlen) == -1) {
 		if (!m->listeners.in_use || clock_mono_ms() >= end ||
-		    is_asked_to_stop())
+		    signals_asked_to_stop() != 0)
 			return -1;
 		if (!told)
 			log_notice("natsd with pid %ld was killed: waiting "

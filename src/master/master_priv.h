@@ -169,6 +169,8 @@ void reload_timer(struct loop *loop, struct loop_timer *timer);
 /* signals.c */
 int signals_block(void);
 int signals_open(struct master *m);
+/* The signal by which somebody wants us to end, if one waits; else 0. */
+int signals_asked_to_stop(void);
 /* In a child, after the fork; chan is its end of the control channel, and the
  * listeners are kept. */
 void signals_reset_child(int chan, const struct listen_set *listeners);

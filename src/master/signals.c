@@ -110,6 +110,22 @@ signals_block(void)
 	return sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+int
+signals_asked_to_stop(void)
+{
+	static const int stops[] = { SIGTERM, SIGINT, SIGQUIT };
+	sigset_t set;
+	size_t i;
+
+	if (sigpending(&set) == -1)
+		return 0;
+	for (i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+		if (sigismember(&set, stops[i]) == 1)
+			return stops[i];
+	}
+	return 0;
+}
+
 static void
 dispatch(struct master *m, int signo)
 {

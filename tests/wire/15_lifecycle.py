@@ -293,6 +293,60 @@ def reload_bad(env):
     clients[0].expect(err("Maximum Payload Violation"))
 
 
+def stop_reader(server, known):
+    """SIGHUP until the process that reads the file is stopped meanwhile."""
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
+        start = len(server.log())
+        server.raise_signal(signal.SIGHUP)
+        while "eload" not in server.log()[start:]:
+            for pid in children(server.pid):
+                if pid in known:
+                    continue
+                try:
+                    os.kill(pid, signal.SIGSTOP)
+                except OSError:
+                    continue
+                if alive(pid):
+                    return pid
+    raise Failure("the process that reads the file was never caught")
+
+
+@suite.scenario("SIGHUP: what reads the file hangs", workers=(1,),
+                reference=False)
+def reload_hangs(env):
+    server = env.own_server({"max_payload": 1000})
+    client = env.client(C0, server)
+    known = server.worker_pids()
+    # as long as it may be: it takes its time
+    server.write(server.text() + "# text\n" * 120000)
+    start = len(server.log())
+    reader = stop_reader(server, known)
+    try:
+        client.expect_nothing()
+        server.wait_log("Failed to reload server configuration: reading the "
+                        "configuration takes too long", start)
+        wait_for(lambda: not alive(reader), "its end")
+    finally:
+        try:
+            os.kill(reader, signal.SIGCONT)
+        except OSError:
+            pass
+    equal(server.worker_pids(), known, "workers")
+    server.reload({"max_payload": 900})
+    # whoever stops natsd does not wait for it
+    server.write(server.text() + "# text\n" * 120000)
+    reader = stop_reader(server, known)
+    begun = time.monotonic()
+    server.raise_signal(signal.SIGTERM)
+    equal(server.wait_exit(), 0, "exit status")
+    check(time.monotonic() - begun < 3 * SLOW, "the stop took its time")
+    client.expect_eof()
+    server.nothing_left()
+    server.kill()
+    server.remove()
+
+
 @suite.scenario("SIGHUP: what needs a restart is named, the rest applied",
                 reference=False)
 def reload_restart(env):
