@@ -40,6 +40,16 @@
 /* Deaths of one place before the daemon was ready that end the start. */
 #define MASTER_START_DEATHS 3
 #define MASTER_STOP_MS 5000
+/* The watchdog looks so often; a later look than that was kept from us, by a
+ * stop of the whole group, a machine that slept or one with too much to do; the
+ * workers are given the time until the next look, for they may have fared no
+ * better. */
+#define WATCH_MS 1000
+#define WATCH_LATE_MS (3 * WATCH_MS / 2)
+/* The least patience that there is, and that while a live peer waits: with
+ * sleepers and ourselves waking once a second, two looks in a row may find the
+ * same sleep, three may not. */
+#define WATCH_AWAITED_MS 2000
 
 enum child_state { CHILD_NONE = 0, CHILD_STARTING, CHILD_LIVE };
 
@@ -126,6 +136,7 @@ struct master {
 	bool reloading; /* not all have acknowledged */
 	bool reload_again;
 	struct loop_timer reload_timer;
+	bool reload_late; /* it went off late once */
 	/* End. */
 	bool stopping;
 	bool finished; /* leave the loop */

@@ -168,6 +168,20 @@ reload_send(struct child *c)
 	c->conf_sent = m->conf_version;
 }
 
+/* Whether it goes off so late that the workers may not have run either; like
+ * the watchdog's look, see WATCH_LATE_MS.  They get a little more time, once. */
+static bool
+was_late(struct master *m, struct loop_timer *timer)
+{
+	uint64_t now = loop_now(&m->loop);
+
+	if (m->reload_late || now - timer->due_ms <= WATCH_LATE_MS / 2)
+		return false;
+	m->reload_late = true;
+	loop_timer_set(&m->loop, timer, now + WATCH_MS);
+	return true;
+}
+
 void
 reload_timer(struct loop *loop, struct loop_timer *timer)
 {
@@ -176,9 +190,10 @@ reload_timer(struct loop *loop, struct loop_timer *timer)
 	struct child *c;
 	uint32_t i;
 
-	(void)timer;
 	if (m->stopping)
 		return; /* the stop has its own patience */
+	if (was_late(m, timer))
+		return;
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		c = &m->child[i];
 		if (c->state != CHILD_LIVE || c->killed ||
@@ -225,7 +240,10 @@ distribute(struct master *m)
 						       ACK_MS;
 	uint32_t i;
 
+	if (patience < WATCH_AWAITED_MS)
+		patience = WATCH_AWAITED_MS;
 	m->reloading = true;
+	m->reload_late = false;
 	loop_timer_set(&m->loop, &m->reload_timer,
 	    loop_now(&m->loop) + patience);
 	for (i = 0; i < m->zones.geo.nslots; i++) {

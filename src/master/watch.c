@@ -13,15 +13,6 @@
 #include "base/strnum.h"
 #include "proc/chan.h"
 
-#define WATCH_MS 1000
-/* A later look than that was kept from us, by a stop of the whole group, a
- * machine that slept or one with too much to do; the workers are given the
- * time until the next look, for they may have fared no better. */
-#define WATCH_LATE_MS (3 * WATCH_MS / 2)
-/* Patience while a live peer waits for it, and the least that there is: with
- * sleepers and ourselves waking once a second, two looks in a row may find the
- * same sleep, three may not. */
-#define WATCH_AWAITED_MS 2000
 /* Time that a child has to get ready, if the watchdog has less. */
 #define WATCH_START_MS 10000
 #define COMPLAINT_MS 60000
