@@ -30,7 +30,6 @@
 #include "master/master_priv.h"
 #include "master/mlog.h"
 #include "master/options.h"
-#include "proc/chan.h"
 #include "proc/lastwords.h"
 #include "proc/sandbox.h"
 #include "proto/info.h"
@@ -454,9 +453,8 @@ master_stop(struct master *m, int exit_status)
 	listen_stop(&m->listeners);
 	for (i = 0; i < SLOTS_MAX; i++) {
 		c = &m->child[i];
-		if (c->state != CHILD_NONE &&
-		    chan_send(c->chan.fd, CHAN_STOP, 0, NULL, 0, -1) == -1)
-			child_kill(c);
+		if (c->state != CHILD_NONE)
+			(void)child_send(c, CHAN_STOP, 0, -1, "the end");
 	}
 	loop_timer_init(&m->stop_timer, stop_timer);
 	loop_timer_set(&m->loop, &m->stop_timer,

@@ -27,6 +27,7 @@
 #include "master/pidfile.h"
 #include "master/portsfile.h"
 #include "master/zones.h"
+#include "proc/chan.h"
 #include "proc/heritage.h"
 #include "proc/oom.h"
 #include "shm/slots.h"
@@ -157,6 +158,14 @@ int child_watch(struct child *c);
 void child_unwatch(struct child *c);
 void child_drain_log(struct child *c);
 void child_kill(struct child *c);
+/*
+ * A message to it; fd -1 or passed on.  0, or -1 if it has shut its end (a
+ * SIGTERM of somebody's) or closed it: it is leaving already, which its alarm
+ * and the watchdog see to, and may have output to write.  If anything else
+ * fails it is killed: what says what could not be sent.
+ */
+int child_send(struct child *c, enum chan_type type, uint64_t arg, int fd,
+    const char *what);
 
 /* reap.c */
 void reap_children(struct master *m);

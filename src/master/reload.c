@@ -17,7 +17,6 @@
 #include "master/mlog.h"
 #include "master/options.h"
 #include "master/reread.h"
-#include "proc/chan.h"
 
 /* Patience with a child's acknowledgement if there is no watchdog. */
 #define ACK_MS 10000
@@ -159,12 +158,10 @@ reload_send(struct child *c)
 
 	if (c->conf_sent == m->conf_version)
 		return;
-	if (chan_send(c->chan.fd, CHAN_CONF, m->conf_version, NULL, 0,
-		m->snapshot_fd) == -1) {
-		log_errno("cannot send the configuration to worker %u, "
-		    "killing it", c->slot);
-		child_kill(c);
-	}
+	/* Nobody waits for one that leaves to take it. */
+	if (child_send(c, CHAN_CONF, m->conf_version, m->snapshot_fd,
+		"the configuration") == -1)
+		c->conf_acked = m->conf_version;
 	c->conf_sent = m->conf_version;
 }
 
@@ -222,13 +219,9 @@ renew_listener(struct master *m, uint32_t n)
 		return;
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		c = &m->child[i];
-		if (c->state == CHILD_NONE || c->killed ||
-		    chan_send(c->chan.fd, CHAN_LISTEN, n, NULL, 0,
-			m->listeners.l[n].fd) == 0)
-			continue;
-		log_errno("cannot send a socket to worker %u, killing it",
-		    c->slot);
-		child_kill(c);
+		if (c->state != CHILD_NONE && !c->killed)
+			(void)child_send(c, CHAN_LISTEN, n,
+			    m->listeners.l[n].fd, "a socket");
 	}
 }
 

@@ -80,6 +80,31 @@ def flush(env):
     server.remove()
 
 
+@suite.scenario("a SIGTERM to all of them: what was confirmed is flushed",
+                workers=(2,), pairs=True, reference=False)
+def flush_all(env):
+    server = env.own_server()
+    subject = env.subj()
+    a = env.client(C0, server, rcvbuf=16384)
+    b = env.near(a, C0, server)
+    a.sub(subject + b" 1")
+    b.send(pub(subject, b"m" * 50000) * 200 + PING)
+    b.expect(PONG)
+    workers = server.worker_pids()
+    for pid in workers:
+        os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: server.log().count("channel has ended: leaving") == 2,
+             "the workers to leave")
+    server.raise_signal(signal.SIGTERM)
+    server.wait_log("Initiating Shutdown")
+    a.expect(msg(subject, b"1", b"m" * 50000) * 200)
+    a.expect_eof()
+    equal(server.wait_exit(), 0, "exit status")
+    server.nothing_left()
+    server.kill()
+    server.remove()
+
+
 @suite.scenario("clients that do not read do not delay the end",
                 reference=False)
 def stuck(env):
