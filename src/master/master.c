@@ -218,8 +218,16 @@ raise_nofile(struct master *m)
 	return 0;
 }
 
+/* Asked to stop before there is a loop that could see it: as it would act. */
+static void
+stop_early(struct master *m, int signo)
+{
+	m->exit_status = signo == SIGQUIT ? 2 : EXIT_OK;
+	m->finished = true;
+}
+
 /* Opens them, waiting for a predecessor's workers if they seem to have the
- * addresses; 0, or -1 with a text in err. */
+ * addresses; 0, also if asked to stop meanwhile, or -1 with a text in err. */
 static int
 open_or_wait(struct master *m, char *err, size_t errlen)
 {
@@ -228,11 +236,15 @@ open_or_wait(struct master *m, char *err, size_t errlen)
 	uint64_t end = clock_mono_ms() +
 	    (left_by != 0 ? IN_USE_STALE_MS : IN_USE_MS);
 	bool told = left_by == 0;
+	int signo;
 
 	while (listen_open(&m->listeners, &m->conf, err, errlen) == -1) {
-		if (!m->listeners.in_use || clock_mono_ms() >= end ||
-		    signals_asked_to_stop() != 0)
+		if (!m->listeners.in_use || clock_mono_ms() >= end)
 			return -1;
+		if ((signo = signals_asked_to_stop()) != 0) {
+			stop_early(m, signo);
+			return 0;
+		}
 		if (!told)
 			log_notice("natsd with pid %ld was killed: waiting "
 			    "for its workers to leave", (long)left_by);
@@ -250,7 +262,7 @@ open_listeners(struct master *m)
 
 	if (open_or_wait(m, err, sizeof err) == -1)
 		return fail(err);
-	for (i = 0; i < m->listeners.n; i++)
+	for (i = 0; !m->finished && i < m->listeners.n; i++)
 		log_notice("Listening for client connections on %s",
 		    m->listeners.l[i].text);
 	return 0;
@@ -347,8 +359,11 @@ start(struct master *m)
 	char err[ERR_MAX];
 	uint32_t i;
 
-	if (open_pidfile(m) == -1 || open_listeners(m) == -1 ||
-	    raise_nofile(m) == -1)
+	if (open_pidfile(m) == -1 || open_listeners(m) == -1)
+		return -1;
+	if (m->finished)
+		return 0; /* by stop_early() */
+	if (raise_nofile(m) == -1)
 		return -1;
 	if (zones_create(&m->zones, &m->conf, m->nworkers, err,
 		sizeof err) == -1)
@@ -503,6 +518,15 @@ run(struct master *m)
 	return m->exit_status;
 }
 
+static void
+tell_unready(const struct master *m)
+{
+	static const char text[] = "stopped before it was ready";
+
+	log_notice("%s", text);
+	daemon_tell(m->daemon_fd, text);
+}
+
 /* From the first message in the log to the last. */
 static int
 live(struct master *m, const struct master_warnings *warnings)
@@ -519,8 +543,7 @@ live(struct master *m, const struct master_warnings *warnings)
 		if (start(m) == 0)
 			status = run(m);
 		if (status == EXIT_OK && !m->ready)
-			daemon_tell(m->daemon_fd, "stopped before it was "
-			    "ready");
+			tell_unready(m);
 	}
 	finish(m);
 	return status;
