@@ -377,7 +377,7 @@ start(struct master *m)
 	m->loop.ctx = m;
 	if (signals_open(m) == -1)
 		return fail_errno("cannot watch for signals");
-	(void)oom_look(&m->oom, OOM_PATH);
+	(void)oom_look(&m->oom, OOM_PATH, loop_now(&m->loop));
 	lastwords_prepare();
 	CRASH_ARM_ENV(0);
 	m->watch_ms = loop_now(&m->loop);

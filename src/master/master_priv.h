@@ -132,6 +132,7 @@ struct master {
 	uint64_t felled_ms[SLOTS_MAX]; /* last time a complaint of that slot
 					  cost another its life; 0 = never */
 	struct oom oom;
+	uint64_t oom_ms; /* last look without need */
 	bool ready; /* all workers were up once */
 	/* Reload. */
 	bool reloading; /* not all have acknowledged */
