@@ -211,6 +211,10 @@ signals_reset_child(int chan, const struct listen_set *listeners)
 
 	for (i = 0; i < sizeof child_ignored / sizeof child_ignored[0]; i++)
 		(void)signal(child_ignored[i], SIG_IGN);
+	/* What ends it, which a parent may have left ignored: the alarm of
+	 * child_term(), and the watchdog's signal. */
+	(void)signal(SIGALRM, SIG_DFL);
+	(void)signal(SIGABRT, SIG_DFL);
 	child_chan = chan;
 	child_listeners = listeners;
 	sigemptyset(&term.sa_mask);

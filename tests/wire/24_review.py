@@ -4,6 +4,7 @@
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -35,6 +36,25 @@ def spawn(server, setup, args=()):
 def close_standard():
     for fd in range(3):
         os.close(fd)
+
+
+def ignore_ends():
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.signal(signal.SIGABRT, signal.SIG_IGN)
+
+
+@suite.scenario("SIGALRM and SIGABRT ignored at the start end a worker all "
+                "the same", reference=False)
+def ignored_ends(env):
+    server = env.own_server(start=False)
+    spawn(server, ignore_ends)
+    server.wait_ready()
+    for pid in server.worker_pids():
+        with open("/proc/%d/status" % pid) as file:
+            found = re.search(r"^SigIgn:\s*([0-9a-f]+)$", file.read(), re.M)
+        for number in (signal.SIGALRM, signal.SIGABRT):
+            check(not int(found.group(1), 16) >> number - 1 & 1,
+                  "worker %d ignores signal %d", pid, number)
 
 
 @suite.scenario("0, 1 and 2 closed at the start", reference=False)
