@@ -178,6 +178,18 @@ warn_nofile(const struct master *m, rlim_t limit, rlim_t beside)
 	    (uintmax_t)share);
 }
 
+/* What the workers are allowed; not less than `least`. */
+static rlim_t
+workers_limit(const struct conf *conf, rlim_t least)
+{
+	if (conf->worker_rlimit_nofile >= least)
+		return conf->worker_rlimit_nofile;
+	log_notice("worker_rlimit_nofile = %ju is less than the %ju that "
+	    "natsd itself needs, which are allowed",
+	    (uintmax_t)conf->worker_rlimit_nofile, (uintmax_t)least);
+	return least;
+}
+
 /* Raises the limit of open files as far as it is needed and allowed.  Each
  * worker may come to hold all connections, when it is the last one. */
 static int
@@ -195,9 +207,7 @@ raise_nofile(struct master *m)
 	if (conf->worker_rlimit_nofile != 0) {
 		/* The same for all of them, whatever numbers they begin with:
 		 * see others_have_fewer() in accept.c. */
-		worker = conf->worker_rlimit_nofile;
-		if (worker < master + NOFILE_WORKER)
-			worker = master + NOFILE_WORKER;
+		worker = workers_limit(conf, master + NOFILE_WORKER);
 		m->worker_nofile = worker;
 	}
 	if (worker < master)
