@@ -165,8 +165,8 @@ reload_send(struct child *c)
 	c->conf_sent = m->conf_version;
 }
 
-/* Whether it goes off so late that the workers may not have run either; like
- * the watchdog's look, see WATCH_LATE_MS.  They get a little more time, once. */
+/* Whether it goes off so late that the workers may not have run either, as a
+ * look of the watchdog may, see WATCH_LATE_MS.  They get more time, once. */
 static bool
 was_late(struct master *m, struct loop_timer *timer)
 {

@@ -41,7 +41,8 @@ START_TEST(more_than_before_is_some)
 	struct oom oom = { 0 };
 
 	write_counter("oom_kill 7\n");
-	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_UNKNOWN); /* the first */
+	/* the first look */
+	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_UNKNOWN);
 	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_NONE);
 	write_counter("oom_kill 9\n");
 	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_SOME);
