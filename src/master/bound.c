@@ -8,7 +8,6 @@
 
 #include "conf/conf.h"
 #include "master/zones.h"
-#include "shm/ring.h"
 
 #define SIZE_MAX_TEXT 24
 
@@ -16,8 +15,7 @@ void
 bound_compute(const struct conf *conf, uint32_t nworkers, struct bound *b)
 {
 	uint64_t n = nworkers, slots = n + ZONES_SPARE_SLOTS, need;
-	uint64_t ring = ring_size_for(conf->ring_memory, (uint32_t)slots,
-	    &need);
+	uint64_t ring = zones_ring_size(conf, (uint32_t)slots, &need);
 
 	b->rings = 2 * slots * (slots - 1) * ring;
 	b->messages = conf->memory_max;

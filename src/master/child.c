@@ -37,6 +37,21 @@ child_kill(struct child *c)
 		    (int)c->pid);
 }
 
+int
+child_send(struct child *c, enum chan_type type, uint64_t arg, int fd,
+    const char *what)
+{
+	if (c->chan.fd == -1)
+		return -1;
+	if (chan_send(c->chan.fd, type, arg, NULL, 0, fd) == 0)
+		return 0;
+	if (errno == EPIPE)
+		return -1;
+	log_errno("cannot send %s to worker %u, killing it", what, c->slot);
+	child_kill(c);
+	return 0;
+}
+
 static void
 on_ready(struct child *c)
 {

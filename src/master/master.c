@@ -30,7 +30,6 @@
 #include "master/master_priv.h"
 #include "master/mlog.h"
 #include "master/options.h"
-#include "proc/chan.h"
 #include "proc/lastwords.h"
 #include "proc/sandbox.h"
 #include "proto/info.h"
@@ -179,6 +178,18 @@ warn_nofile(const struct master *m, rlim_t limit, rlim_t beside)
 	    (uintmax_t)share);
 }
 
+/* What the workers are allowed; not less than `least`. */
+static rlim_t
+workers_limit(const struct conf *conf, rlim_t least)
+{
+	if (conf->worker_rlimit_nofile >= least)
+		return conf->worker_rlimit_nofile;
+	log_notice("worker_rlimit_nofile = %ju is less than the %ju that "
+	    "natsd itself needs, which are allowed",
+	    (uintmax_t)conf->worker_rlimit_nofile, (uintmax_t)least);
+	return least;
+}
+
 /* Raises the limit of open files as far as it is needed and allowed.  Each
  * worker may come to hold all connections, when it is the last one. */
 static int
@@ -196,9 +207,7 @@ raise_nofile(struct master *m)
 	if (conf->worker_rlimit_nofile != 0) {
 		/* The same for all of them, whatever numbers they begin with:
 		 * see others_have_fewer() in accept.c. */
-		worker = conf->worker_rlimit_nofile;
-		if (worker < master + NOFILE_WORKER)
-			worker = master + NOFILE_WORKER;
+		worker = workers_limit(conf, master + NOFILE_WORKER);
 		m->worker_nofile = worker;
 	}
 	if (worker < master)
@@ -219,18 +228,16 @@ raise_nofile(struct master *m)
 	return 0;
 }
 
-/* Whether somebody wants us to end, while the signals are blocked. */
-static bool
-is_asked_to_stop(void)
+/* Asked to stop before there is a loop that could see it: as it would act. */
+static void
+stop_early(struct master *m, int signo)
 {
-	sigset_t set;
-
-	return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 ||
-	    sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGQUIT) == 1);
+	m->exit_status = signo == SIGQUIT ? 2 : EXIT_OK;
+	m->finished = true;
 }
 
 /* Opens them, waiting for a predecessor's workers if they seem to have the
- * addresses; 0, or -1 with a text in err. */
+ * addresses; 0, also if asked to stop meanwhile, or -1 with a text in err. */
 static int
 open_or_wait(struct master *m, char *err, size_t errlen)
 {
@@ -239,11 +246,15 @@ open_or_wait(struct master *m, char *err, size_t errlen)
 	uint64_t end = clock_mono_ms() +
 	    (left_by != 0 ? IN_USE_STALE_MS : IN_USE_MS);
 	bool told = left_by == 0;
+	int signo;
 
 	while (listen_open(&m->listeners, &m->conf, err, errlen) == -1) {
-		if (!m->listeners.in_use || clock_mono_ms() >= end ||
-		    is_asked_to_stop())
+		if (!m->listeners.in_use || clock_mono_ms() >= end)
 			return -1;
+		if ((signo = signals_asked_to_stop()) != 0) {
+			stop_early(m, signo);
+			return 0;
+		}
 		if (!told)
 			log_notice("natsd with pid %ld was killed: waiting "
 			    "for its workers to leave", (long)left_by);
@@ -261,7 +272,7 @@ open_listeners(struct master *m)
 
 	if (open_or_wait(m, err, sizeof err) == -1)
 		return fail(err);
-	for (i = 0; i < m->listeners.n; i++)
+	for (i = 0; !m->finished && i < m->listeners.n; i++)
 		log_notice("Listening for client connections on %s",
 		    m->listeners.l[i].text);
 	return 0;
@@ -358,8 +369,11 @@ start(struct master *m)
 	char err[ERR_MAX];
 	uint32_t i;
 
-	if (open_pidfile(m) == -1 || open_listeners(m) == -1 ||
-	    raise_nofile(m) == -1)
+	if (open_pidfile(m) == -1 || open_listeners(m) == -1)
+		return -1;
+	if (m->finished)
+		return 0; /* by stop_early() */
+	if (raise_nofile(m) == -1)
 		return -1;
 	if (zones_create(&m->zones, &m->conf, m->nworkers, err,
 		sizeof err) == -1)
@@ -373,7 +387,7 @@ start(struct master *m)
 	m->loop.ctx = m;
 	if (signals_open(m) == -1)
 		return fail_errno("cannot watch for signals");
-	(void)oom_look(&m->oom, OOM_PATH);
+	(void)oom_look(&m->oom, OOM_PATH, loop_now(&m->loop));
 	lastwords_prepare();
 	CRASH_ARM_ENV(0);
 	m->watch_ms = loop_now(&m->loop);
@@ -464,9 +478,8 @@ master_stop(struct master *m, int exit_status)
 	listen_stop(&m->listeners);
 	for (i = 0; i < SLOTS_MAX; i++) {
 		c = &m->child[i];
-		if (c->state != CHILD_NONE &&
-		    chan_send(c->chan.fd, CHAN_STOP, 0, NULL, 0, -1) == -1)
-			child_kill(c);
+		if (c->state != CHILD_NONE)
+			(void)child_send(c, CHAN_STOP, 0, -1, "the end");
 	}
 	loop_timer_init(&m->stop_timer, stop_timer);
 	loop_timer_set(&m->loop, &m->stop_timer,
@@ -515,6 +528,15 @@ run(struct master *m)
 	return m->exit_status;
 }
 
+static void
+tell_unready(const struct master *m)
+{
+	static const char text[] = "stopped before it was ready";
+
+	log_notice("%s", text);
+	daemon_tell(m->daemon_fd, text);
+}
+
 /* From the first message in the log to the last. */
 static int
 live(struct master *m, const struct master_warnings *warnings)
@@ -531,8 +553,7 @@ live(struct master *m, const struct master_warnings *warnings)
 		if (start(m) == 0)
 			status = run(m);
 		if (status == EXIT_OK && !m->ready)
-			daemon_tell(m->daemon_fd, "stopped before it was "
-			    "ready");
+			tell_unready(m);
 	}
 	finish(m);
 	return status;

@@ -27,6 +27,7 @@
 #include "master/pidfile.h"
 #include "master/portsfile.h"
 #include "master/zones.h"
+#include "proc/chan.h"
 #include "proc/heritage.h"
 #include "proc/oom.h"
 #include "shm/slots.h"
@@ -40,6 +41,16 @@
 /* Deaths of one place before the daemon was ready that end the start. */
 #define MASTER_START_DEATHS 3
 #define MASTER_STOP_MS 5000
+/* The watchdog looks so often; a later look than that was kept from us, by a
+ * stop of the whole group, a machine that slept or one with too much to do; the
+ * workers are given the time until the next look, for they may have fared no
+ * better. */
+#define WATCH_MS 1000
+#define WATCH_LATE_MS (3 * WATCH_MS / 2)
+/* The least patience that there is, and that while a live peer waits: with
+ * sleepers and ourselves waking once a second, two looks in a row may find the
+ * same sleep, three may not. */
+#define WATCH_AWAITED_MS 2000
 
 enum child_state { CHILD_NONE = 0, CHILD_STARTING, CHILD_LIVE };
 
@@ -121,11 +132,13 @@ struct master {
 	uint64_t felled_ms[SLOTS_MAX]; /* last time a complaint of that slot
 					  cost another its life; 0 = never */
 	struct oom oom;
+	uint64_t oom_ms; /* last look without need */
 	bool ready; /* all workers were up once */
 	/* Reload. */
 	bool reloading; /* not all have acknowledged */
 	bool reload_again;
 	struct loop_timer reload_timer;
+	bool reload_late; /* it went off late once */
 	/* End. */
 	bool stopping;
 	bool finished; /* leave the loop */
@@ -146,6 +159,14 @@ int child_watch(struct child *c);
 void child_unwatch(struct child *c);
 void child_drain_log(struct child *c);
 void child_kill(struct child *c);
+/*
+ * A message to it; fd -1 or passed on.  0, or -1 if it has shut its end (a
+ * SIGTERM of somebody's) or closed it: it is leaving already, which its alarm
+ * and the watchdog see to, and may have output to write.  If anything else
+ * fails it is killed: what says what could not be sent.
+ */
+int child_send(struct child *c, enum chan_type type, uint64_t arg, int fd,
+    const char *what);
 
 /* reap.c */
 void reap_children(struct master *m);
@@ -169,6 +190,8 @@ void reload_timer(struct loop *loop, struct loop_timer *timer);
 /* signals.c */
 int signals_block(void);
 int signals_open(struct master *m);
+/* The signal by which somebody wants us to end, if one waits; else 0. */
+int signals_asked_to_stop(void);
 /* In a child, after the fork; chan is its end of the control channel, and the
  * listeners are kept. */
 void signals_reset_child(int chan, const struct listen_set *listeners);

@@ -166,7 +166,7 @@ hint(const struct child *c, int status)
 {
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL || c->killed)
 		return "";
-	switch (oom_look(&c->m->oom, OOM_PATH)) {
+	switch (oom_look(&c->m->oom, OOM_PATH, loop_now(&c->m->loop))) {
 	case OOM_SOME:
 		return "; the kernel has killed it, or another process, for "
 		    "want of memory";
@@ -178,6 +178,7 @@ hint(const struct child *c, int status)
 	return "; if nobody else did it, the kernel has killed it for want of "
 	    "memory";
 }
+
 /* What its zone says as it is found after the death: numbers for the log that
  * nobody follows. */
 struct estate {

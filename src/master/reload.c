@@ -17,7 +17,6 @@
 #include "master/mlog.h"
 #include "master/options.h"
 #include "master/reread.h"
-#include "proc/chan.h"
 
 /* Patience with a child's acknowledgement if there is no watchdog. */
 #define ACK_MS 10000
@@ -159,13 +158,25 @@ reload_send(struct child *c)
 
 	if (c->conf_sent == m->conf_version)
 		return;
-	if (chan_send(c->chan.fd, CHAN_CONF, m->conf_version, NULL, 0,
-		m->snapshot_fd) == -1) {
-		log_errno("cannot send the configuration to worker %u, "
-		    "killing it", c->slot);
-		child_kill(c);
-	}
+	/* Nobody waits for one that leaves to take it. */
+	if (child_send(c, CHAN_CONF, m->conf_version, m->snapshot_fd,
+		"the configuration") == -1)
+		c->conf_acked = m->conf_version;
 	c->conf_sent = m->conf_version;
+}
+
+/* Whether it goes off so late that the workers may not have run either, as a
+ * look of the watchdog may, see WATCH_LATE_MS.  They get more time, once. */
+static bool
+was_late(struct master *m, struct loop_timer *timer)
+{
+	uint64_t now = loop_now(&m->loop);
+
+	if (m->reload_late || now - timer->due_ms <= WATCH_LATE_MS / 2)
+		return false;
+	m->reload_late = true;
+	loop_timer_set(&m->loop, timer, now + WATCH_MS);
+	return true;
 }
 
 void
@@ -176,9 +187,10 @@ reload_timer(struct loop *loop, struct loop_timer *timer)
 	struct child *c;
 	uint32_t i;
 
-	(void)timer;
 	if (m->stopping)
 		return; /* the stop has its own patience */
+	if (was_late(m, timer))
+		return;
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		c = &m->child[i];
 		if (c->state != CHILD_LIVE || c->killed ||
@@ -207,13 +219,9 @@ renew_listener(struct master *m, uint32_t n)
 		return;
 	for (i = 0; i < m->zones.geo.nslots; i++) {
 		c = &m->child[i];
-		if (c->state == CHILD_NONE || c->killed ||
-		    chan_send(c->chan.fd, CHAN_LISTEN, n, NULL, 0,
-			m->listeners.l[n].fd) == 0)
-			continue;
-		log_errno("cannot send a socket to worker %u, killing it",
-		    c->slot);
-		child_kill(c);
+		if (c->state != CHILD_NONE && !c->killed)
+			(void)child_send(c, CHAN_LISTEN, n,
+			    m->listeners.l[n].fd, "a socket");
 	}
 }
 
@@ -225,7 +233,10 @@ distribute(struct master *m)
 						       ACK_MS;
 	uint32_t i;
 
+	if (patience < WATCH_AWAITED_MS)
+		patience = WATCH_AWAITED_MS;
 	m->reloading = true;
+	m->reload_late = false;
 	loop_timer_set(&m->loop, &m->reload_timer,
 	    loop_now(&m->loop) + patience);
 	for (i = 0; i < m->zones.geo.nslots; i++) {

@@ -14,7 +14,8 @@ struct conf_override;
 
 /*
  * As conf_load(), whose errors and warnings report() logs in that process and
- * are in our log when this returns.  0, or -1 after a message.
+ * are in our log when this returns.  0, or -1 after a message.  It waits for a
+ * file that cannot be read no longer than 5 s, and not when natsd is to stop.
  */
 int reread(const char *path, const struct conf_override *over,
     void (*report)(void *ctx, bool warning, const char *text),

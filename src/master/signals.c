@@ -110,6 +110,22 @@ signals_block(void)
 	return sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+int
+signals_asked_to_stop(void)
+{
+	static const int stops[] = { SIGTERM, SIGINT, SIGQUIT };
+	sigset_t set;
+	size_t i;
+
+	if (sigpending(&set) == -1)
+		return 0;
+	for (i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+		if (sigismember(&set, stops[i]) == 1)
+			return stops[i];
+	}
+	return 0;
+}
+
 static void
 dispatch(struct master *m, int signo)
 {
@@ -195,6 +211,10 @@ signals_reset_child(int chan, const struct listen_set *listeners)
 
 	for (i = 0; i < sizeof child_ignored / sizeof child_ignored[0]; i++)
 		(void)signal(child_ignored[i], SIG_IGN);
+	/* What ends it, which a parent may have left ignored: the alarm of
+	 * child_term(), and the watchdog's signal. */
+	(void)signal(SIGALRM, SIG_DFL);
+	(void)signal(SIGABRT, SIG_DFL);
 	child_chan = chan;
 	child_listeners = listeners;
 	sigemptyset(&term.sa_mask);

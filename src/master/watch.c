@@ -13,18 +13,10 @@
 #include "base/strnum.h"
 #include "proc/chan.h"
 
-#define WATCH_MS 1000
-/* A later look than that was kept from us, by a stop of the whole group, a
- * machine that slept or one with too much to do; the workers are given the
- * time until the next look, for they may have fared no better. */
-#define WATCH_LATE_MS (3 * WATCH_MS / 2)
-/* Patience while a live peer waits for it, and the least that there is: with
- * sleepers and ourselves waking once a second, two looks in a row may find the
- * same sleep, three may not. */
-#define WATCH_AWAITED_MS 2000
 /* Time that a child has to get ready, if the watchdog has less. */
 #define WATCH_START_MS 10000
 #define COMPLAINT_MS 60000
+#define OOM_LOOK_MS 60000
 /* An accuser waits so long for another one; so long it is remembered; the
  * accusation by one alone that the other does not survive. */
 #define FORGIVE_MS 1000
@@ -261,6 +253,19 @@ watch_complaint(struct child *c, uint64_t whom, const char *text)
 	judge(c, other, now);
 }
 
+/* ---- want of memory ---------------------------------------------------- */
+
+/* What has long been killed for want of memory is not why a worker is killed
+ * now. */
+static void
+forget_kills(struct master *m, uint64_t now)
+{
+	if (now - m->oom_ms < OOM_LOOK_MS)
+		return;
+	m->oom_ms = now;
+	(void)oom_look(&m->oom, OOM_PATH, now);
+}
+
 /* ---- the timer ---------------------------------------------------------- */
 
 /* What the time since the last look counts for.  Looks that are late in a row
@@ -298,6 +303,7 @@ watch_timer(struct loop *loop, struct loop_timer *timer)
 		else if (c->state == CHILD_STARTING)
 			watch_starting(c, step);
 	}
+	forget_kills(m, now);
 	m->watch_ms = now;
 	loop_timer_set(loop, timer, now + WATCH_MS);
 }

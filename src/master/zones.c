@@ -62,6 +62,18 @@ forget_all(struct zones *z)
 	}
 }
 
+uint64_t
+zones_ring_size(const struct conf *conf, uint32_t nslots, uint64_t *need)
+{
+	uint64_t size = ring_size_for(conf->ring_memory, nslots, need);
+
+	/* What lies in a ring is on its way to a reader before he can hold
+	 * back anybody: not more than he may have pending. */
+	while (size > RING_MIN && size > conf->max_pending / RING_OF_PENDING)
+		size /= 2;
+	return size;
+}
+
 static int
 set_geometry(struct zones *z, const struct conf *conf, uint32_t nworkers,
     char *err, size_t errlen)
@@ -74,18 +86,13 @@ set_geometry(struct zones *z, const struct conf *conf, uint32_t nworkers,
 	    conf->max_connections + LINES_LEAVING :
 						 LINES_UNLIMITED;
 	g->index_bytes = conf->index_memory;
-	g->ring_bytes = ring_size_for(conf->ring_memory, g->nslots, &need);
+	g->ring_bytes = zones_ring_size(conf, g->nslots, &need);
 	if (g->ring_bytes == 0) {
 		snprintf(err, errlen, "ring_memory is too small for %" PRIu32
 		    " workers: at least %" PRIu64 " bytes are needed",
 		    nworkers, need);
 		return -1;
 	}
-	/* What lies in a ring is on its way to a reader before he can hold
-	 * back anybody: not more than he may have pending. */
-	while (g->ring_bytes > RING_MIN &&
-	    g->ring_bytes > conf->max_pending / RING_OF_PENDING)
-		g->ring_bytes /= 2;
 	if (getrandom(&g->hash_seed, sizeof g->hash_seed, 0) !=
 	    sizeof g->hash_seed) {
 		snprintf(err, errlen, "no random numbers: %s",

@@ -34,6 +34,11 @@ struct zones {
 /* Descriptors that zones_create() opens for so many workers. */
 uint32_t zones_descriptors(uint32_t nworkers);
 
+/* Data bytes of each ring: what ring_memory allows (as ring_size_for(), 0 if
+ * that is too little), or less where a client may have little pending. */
+uint64_t zones_ring_size(const struct conf *conf, uint32_t nslots,
+    uint64_t *need);
+
 /* 0, or -1 with a text in err. */
 int zones_create(struct zones *z, const struct conf *conf, uint32_t nworkers,
     char *err, size_t errlen);

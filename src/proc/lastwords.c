@@ -25,7 +25,6 @@
 /* What the handler and the unwinder need, generously; the kernel's frame has
  * a few KiB of registers on top. */
 #define STACK_BYTES (128u << 10)
-#define GUARD_BYTES 4096u
 #define FRAMES_MAX 40
 #define MODULES_MAX 24
 #define MODULE_NAME 32
@@ -37,6 +36,7 @@ struct module {
 	uintptr_t low, high;
 };
 
+static size_t page_bytes = 4096; /* of the guard below the stack */
 static struct module modules[MODULES_MAX];
 static uint32_t nmodules;
 static uint8_t build_id[BUILD_ID_MAX]; /* of the program */
@@ -138,6 +138,10 @@ add_module(struct dl_phdr_info *info, size_t size, void *ctx)
 void
 lastwords_prepare(void)
 {
+	long page = sysconf(_SC_PAGESIZE);
+
+	if (page > 0)
+		page_bytes = (size_t)page;
 	nmodules = build_id_len = 0;
 	(void)dl_iterate_phdr(add_module, NULL);
 }
@@ -408,11 +412,11 @@ make_stack(void)
 	stack_t ss = { .ss_size = STACK_BYTES };
 	uint8_t *p;
 
-	p = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_NONE,
+	p = mmap(NULL, page_bytes + STACK_BYTES, PROT_NONE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return -1;
-	ss.ss_sp = p + GUARD_BYTES;
+	ss.ss_sp = p + page_bytes;
 	if (mprotect(ss.ss_sp, STACK_BYTES, PROT_READ | PROT_WRITE) == -1)
 		return -1;
 	return sigaltstack(&ss, NULL);

@@ -23,7 +23,8 @@
  */
 typedef void lastwords_who_fn(const void *ctx, struct sigtext *t);
 
-/* Master, once, before the first fork: where programs and libraries lie. */
+/* Master, once, before the first fork: where programs and libraries lie, and
+ * how large a page is. */
 void lastwords_prepare(void);
 
 /*

@@ -23,7 +23,7 @@ read_kills(const char *path, uint64_t *kills)
 }
 
 enum oom_verdict
-oom_look(struct oom *oom, const char *path)
+oom_look(struct oom *oom, const char *path, uint64_t now_ms)
 {
 	uint64_t kills, before = oom->kills;
 	bool known = oom->known;
@@ -33,5 +33,10 @@ oom_look(struct oom *oom, const char *path)
 	oom->kills = kills;
 	if (!known)
 		return OOM_UNKNOWN;
-	return kills == before ? OOM_NONE : OOM_SOME;
+	if (kills != before) {
+		oom->some = true;
+		oom->some_ms = now_ms;
+	}
+	return oom->some && now_ms - oom->some_ms <= OOM_KEEP_MS ? OOM_SOME :
+								   OOM_NONE;
 }

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -537,12 +538,18 @@ accept_replace(struct worker *w, uint64_t i, int fd)
 	l = &w->listener[i];
 	unwatch(w, l);
 	old = l->lfd.fd;
-	l->lfd.fd = fd; /* accept_balance() puts it into the set */
 	memset(&addr, 0, sizeof addr);
 	while (w->state == WORKER_SERVING && left-- > 0 &&
 	    (c = accept4(old, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1)
 		welcome(w, c, &addr, l->unix_socket);
-	(void)close(old);
+	/* It keeps its number, by which the SIGTERM handler of the child knows
+	 * it; accept_balance() puts it into the set. */
+	if (dup3(fd, old, O_CLOEXEC) == -1) {
+		log_warn("cannot replace a listening socket");
+		(void)close(old);
+		l->lfd.fd = fd;
+	} else
+		(void)close(fd);
 }
 
 int

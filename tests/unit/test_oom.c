@@ -41,11 +41,26 @@ START_TEST(more_than_before_is_some)
 	struct oom oom = { 0 };
 
 	write_counter("oom_kill 7\n");
-	ck_assert_int_eq(oom_look(&oom, path), OOM_UNKNOWN); /* the first */
-	ck_assert_int_eq(oom_look(&oom, path), OOM_NONE);
+	/* the first look */
+	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_UNKNOWN);
+	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_NONE);
 	write_counter("oom_kill 9\n");
-	ck_assert_int_eq(oom_look(&oom, path), OOM_SOME);
-	ck_assert_int_eq(oom_look(&oom, path), OOM_NONE);
+	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_SOME);
+	ck_assert_int_eq(oom_look(&oom, path, 9000), OOM_NONE);
+}
+END_TEST
+
+START_TEST(several_are_killed_at_once)
+{
+	struct oom oom = { 0 };
+
+	write_counter("oom_kill 7\n");
+	(void)oom_look(&oom, path, 5000);
+	write_counter("oom_kill 9\n");
+	ck_assert_int_eq(oom_look(&oom, path, 6000), OOM_SOME);
+	ck_assert_int_eq(oom_look(&oom, path, 6000), OOM_SOME);
+	ck_assert_int_eq(oom_look(&oom, path, 6000 + OOM_KEEP_MS), OOM_SOME);
+	ck_assert_int_eq(oom_look(&oom, path, 6001 + OOM_KEEP_MS), OOM_NONE);
 }
 END_TEST
 
@@ -54,12 +69,12 @@ START_TEST(without_a_counter_nothing_is_known)
 	struct oom oom = { 0 };
 
 	write_counter("oom_kill 7\n");
-	(void)oom_look(&oom, path);
+	(void)oom_look(&oom, path, 5000);
 	write_counter("");
-	ck_assert_int_eq(oom_look(&oom, path), OOM_UNKNOWN);
+	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_UNKNOWN);
 	write_counter("oom_kill 8\n");
-	ck_assert_int_eq(oom_look(&oom, path), OOM_UNKNOWN);
-	ck_assert_int_eq(oom_look(&oom, "/nonexistent"), OOM_UNKNOWN);
+	ck_assert_int_eq(oom_look(&oom, path, 5000), OOM_UNKNOWN);
+	ck_assert_int_eq(oom_look(&oom, "/nonexistent", 5000), OOM_UNKNOWN);
 }
 END_TEST
 
@@ -73,6 +88,7 @@ main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, more_than_before_is_some);
+	tcase_add_test(tc, several_are_killed_at_once);
 	tcase_add_test(tc, without_a_counter_nothing_is_known);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -80,6 +80,31 @@ def flush(env):
     server.remove()
 
 
+@suite.scenario("a SIGTERM to all of them: what was confirmed is flushed",
+                workers=(2,), pairs=True, reference=False)
+def flush_all(env):
+    server = env.own_server()
+    subject = env.subj()
+    a = env.client(C0, server, rcvbuf=16384)
+    b = env.near(a, C0, server)
+    a.sub(subject + b" 1")
+    b.send(pub(subject, b"m" * 50000) * 200 + PING)
+    b.expect(PONG)
+    workers = server.worker_pids()
+    for pid in workers:
+        os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: server.log().count("channel has ended: leaving") == 2,
+             "the workers to leave")
+    server.raise_signal(signal.SIGTERM)
+    server.wait_log("Initiating Shutdown")
+    a.expect(msg(subject, b"1", b"m" * 50000) * 200)
+    a.expect_eof()
+    equal(server.wait_exit(), 0, "exit status")
+    server.nothing_left()
+    server.kill()
+    server.remove()
+
+
 @suite.scenario("clients that do not read do not delay the end",
                 reference=False)
 def stuck(env):
@@ -291,6 +316,60 @@ def reload_bad(env):
     server.reload()
     clients[0].send(pub(b"a", b"x" * 901))
     clients[0].expect(err("Maximum Payload Violation"))
+
+
+def stop_reader(server, known):
+    """SIGHUP until the process that reads the file is stopped meanwhile."""
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
+        start = len(server.log())
+        server.raise_signal(signal.SIGHUP)
+        while "eload" not in server.log()[start:]:
+            for pid in children(server.pid):
+                if pid in known:
+                    continue
+                try:
+                    os.kill(pid, signal.SIGSTOP)
+                except OSError:
+                    continue
+                if alive(pid):
+                    return pid
+    raise Failure("the process that reads the file was never caught")
+
+
+@suite.scenario("SIGHUP: what reads the file hangs", workers=(1,),
+                reference=False)
+def reload_hangs(env):
+    server = env.own_server({"max_payload": 1000})
+    client = env.client(C0, server)
+    known = server.worker_pids()
+    # as long as it may be: it takes its time
+    server.write(server.text() + "# text\n" * 120000)
+    start = len(server.log())
+    reader = stop_reader(server, known)
+    try:
+        client.expect_nothing()
+        server.wait_log("Failed to reload server configuration: reading the "
+                        "configuration takes too long", start)
+        wait_for(lambda: not alive(reader), "its end")
+    finally:
+        try:
+            os.kill(reader, signal.SIGCONT)
+        except OSError:
+            pass
+    equal(server.worker_pids(), known, "workers")
+    server.reload({"max_payload": 900})
+    # whoever stops natsd does not wait for it
+    server.write(server.text() + "# text\n" * 120000)
+    reader = stop_reader(server, known)
+    begun = time.monotonic()
+    server.raise_signal(signal.SIGTERM)
+    equal(server.wait_exit(), 0, "exit status")
+    check(time.monotonic() - begun < 3 * SLOW, "the stop took its time")
+    client.expect_eof()
+    server.nothing_left()
+    server.kill()
+    server.remove()
 
 
 @suite.scenario("SIGHUP: what needs a restart is named, the rest applied",

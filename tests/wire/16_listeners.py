@@ -194,6 +194,17 @@ def descriptors(env):
             limits = next(line for line in file
                           if line.startswith("Max open files"))
         equal(limits.split()[3], "700", "soft limit of %d" % pid)
+    check("worker_rlimit_nofile" not in server.log(), "log:\n%s",
+          server.log())
+    # too little for natsd itself: more is allowed, and said
+    server = env.own_server({"worker_rlimit_nofile": 64})
+    found = server.wait_log(r"worker_rlimit_nofile = 64 is less than the "
+                            r"(\d+) that natsd itself needs")
+    for pid in server.worker_pids():
+        with open("/proc/%d/limits" % pid) as file:
+            limits = next(line for line in file
+                          if line.startswith("Max open files"))
+        equal(limits.split()[3], found.group(1), "soft limit of %d" % pid)
 
 
 if __name__ == "__main__":

@@ -222,6 +222,19 @@ def extras(env):
         check("more.conf:3: " in errors, "stderr %r", errors)
 
 
+@suite.scenario("-t tells the most memory, with the rings as they will be",
+                reference=False)
+def memory_bound(env):
+    for text, rings in (("", "240MB"),  # twice 6 * 5 rings of 4 MB
+                        ("max_pending = 1MB\n", "7.5MB"),
+                        ("max_pending = 100KB\nmax_payload = 10KB\n",
+                         "3.8MB")):
+        status, out, errors, _ = check_file("workers = 4\n" + text)
+        equal(status, 0, "exit status (%s)" % errors)
+        check(" %s rings," % rings in out + errors, "%r: %r %r", text, out,
+              errors)
+
+
 @suite.scenario("--dump_config shows what is in force, but no secret",
                 reference=False)
 def dump(env):

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The master's corners: closed descriptors, limits, leaks, odd moments."""
 
+import contextlib
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -34,6 +36,25 @@ def spawn(server, setup, args=()):
 def close_standard():
     for fd in range(3):
         os.close(fd)
+
+
+def ignore_ends():
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.signal(signal.SIGABRT, signal.SIG_IGN)
+
+
+@suite.scenario("SIGALRM and SIGABRT ignored at the start end a worker all "
+                "the same", reference=False)
+def ignored_ends(env):
+    server = env.own_server(start=False)
+    spawn(server, ignore_ends)
+    server.wait_ready()
+    for pid in server.worker_pids():
+        with open("/proc/%d/status" % pid) as file:
+            found = re.search(r"^SigIgn:\s*([0-9a-f]+)$", file.read(), re.M)
+        for number in (signal.SIGALRM, signal.SIGABRT):
+            check(not int(found.group(1), 16) >> number - 1 & 1,
+                  "worker %d ignores signal %d", pid, number)
 
 
 @suite.scenario("0, 1 and 2 closed at the start", reference=False)
@@ -145,6 +166,29 @@ def early_reload(env):
         equal(client.info["max_payload"], 800, "max_payload")
 
 
+@suite.scenario("all of natsd stopped while workers owe their "
+                "acknowledgement", reference=False)
+def stopped_while_reloading(env):
+    server = env.own_server({"watchdog": "300ms", "max_payload": 1000},
+                            deaths=True)
+    clients = env.each(server=server)
+    workers = server.worker_pids()
+    with contextlib.ExitStack() as stack:
+        for pid in workers:
+            stack.enter_context(Stopped(pid))
+        start = len(server.log())
+        server.write_conf({"watchdog": "300ms", "max_payload": 900})
+        server.raise_signal(signal.SIGHUP)
+        server.wait_log("Reloaded: max_payload = 900", start)
+        with Stopped(server.pid):
+            time.sleep(3)
+        time.sleep(0.3)  # the master runs first
+    server.wait_log("Reloaded server configuration", start)
+    equal(server.worker_pids(), workers, "workers; log:\n" + server.log())
+    for client in clients:
+        client.expect_nothing()
+
+
 @suite.scenario("SIGTERM while a worker owes its acknowledgement",
                 reference=False)
 def stop_while_reloading(env):
@@ -156,7 +200,7 @@ def stop_while_reloading(env):
         server.raise_signal(signal.SIGHUP)
         server.raise_signal(signal.SIGTERM)
         server.wait_log("Initiating Shutdown")
-        time.sleep(0.6)
+        time.sleep(2.5)
         check(alive(victim), "killed before its time to leave was over")
     finally:
         os.kill(victim, signal.SIGCONT)

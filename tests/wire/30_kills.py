@@ -1158,6 +1158,31 @@ def master_and_all_hanging(env):
     env.servers.remove(second)
 
 
+@suite.scenario("SIGTERM while it waits for a predecessor's workers: the end "
+                "of a start as at any other moment", conf=CONF, workers=(2,),
+                reference=False)
+def stopped_waiting(env):
+    server = fixed(env.own_server(start=False, deaths=True))
+    workers = server.worker_pids()
+    os.unlink(server.ports_path())
+    start = len(server.log())
+    with Stopped(workers[0]), Stopped(workers[1]):
+        os.kill(server.pid, signal.SIGKILL)
+        server.proc.wait()
+        server.spawn()
+        server.wait_log("waiting for its workers to leave", start)
+        server.raise_signal(signal.SIGTERM)
+        equal(server.wait_exit(), 0, "exit status")
+    server.wait_log("stopped before it was ready", start)
+    check("[FTL]" not in server.log()[start:], "log:\n%s", server.log())
+    wait_for(lambda: not any(alive(pid) for pid in workers),
+             "the old workers to leave", LEAVE)
+    check(not os.path.exists(server.path("natsd.pid")), "a pid file is left")
+    server.kill()
+    server.remove()
+    env.servers.remove(server)
+
+
 @suite.scenario("killed between fork and all the rest: no worker stays",
                 conf=CONF, workers=(2,), reference=False)
 def master_at_start(env):

@@ -901,6 +901,40 @@ def deleted(env):
     equal(inode(path), made, "the socket's file")
 
 
+def numbers(pid, path):
+    """Descriptors of that process that are sockets made at that path."""
+    with open("/proc/net/unix") as file:
+        inodes = [line.split()[6] for line in file
+                  if line.rstrip("\n").endswith(" " + path)]
+    found = []
+    for name in os.listdir("/proc/%d/fd" % pid):
+        try:
+            target = os.readlink("/proc/%d/fd/%s" % (pid, name))
+        except FileNotFoundError:
+            continue
+        if target in ["socket:[%s]" % inode for inode in inodes]:
+            found.append(int(name))
+    return found
+
+
+@suite.scenario("a socket that is made again keeps its descriptor, which is "
+                "what a SIGTERM shuts", workers=(2,), reference=False)
+def same_number(env):
+    server = env.own_server()
+    workers = server.worker_pids()
+    try:
+        before = [numbers(pid, server.socket_path) for pid in workers]
+    except PermissionError:
+        raise Skip("needs to see natsd's descriptors")
+    equal([len(found) for found in before], [1, 1], "sockets")
+    os.unlink(server.socket_path)
+    server.reload()
+    equal([numbers(pid, server.socket_path) for pid in workers], before,
+          "descriptors of the new socket")
+    for slot in server.worker_slots():
+        env.on(slot, unix=True, server=server).expect_nothing()
+
+
 @suite.scenario("connections that wait at a deleted socket are served",
                 workers=(1, 2), reference=False)
 def waiting(env):
