@@ -167,7 +167,11 @@ class Play:
             why = self.chaos and self.chaos.reason(conn)
             if not why and self.log:
                 text = self.log.closed.get(conn.cid, "")
+                # Where nobody is held back for them, and messages are dropped
+                # instead, the brisk have much pending too, and memory_max
+                # closes who has most.
                 slack = not conn.brisk or conn.kind == "lossy" or \
+                    self.chaos.drops or \
                     self.crowd.gap > self.chaos.patience()
                 if text.startswith("Slow Consumer") and slack:
                     why = "slow consumer"
