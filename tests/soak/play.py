@@ -479,7 +479,11 @@ class Play:
             if rounds > 3 + self.workers:
                 break
         self.wait(lambda: self.explanations() or not self.unexplained,
-                  lambda: "the reasons of %d ends" % len(self.unexplained),
+                  lambda: "the reasons of %d ends: %s" % (
+                      len(self.unexplained), "; ".join(
+                          "%r: %s" % (conn, self.log.closed.get(
+                              conn.cid, "no word in the log"))
+                          for conn in self.unexplained[:5])),
                   10) if self.unexplained and self.log else None
         self.explanations(True)
         self.judge.close_epoch()
