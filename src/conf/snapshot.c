@@ -72,6 +72,17 @@ is_bool(const void *p)
 	return *(const uint8_t *)p <= 1;
 }
 
+static bool
+is_choice(const struct opt *opt, const void *p)
+{
+	uint32_t place, n = 0;
+
+	memcpy(&place, p, sizeof place);
+	while (opt->words[n] != NULL)
+		n++;
+	return place < n;
+}
+
 /* Looks at bytes only: a bool that is neither 0 nor 1 must not be read. */
 static bool
 options_valid(const struct conf *conf)
@@ -82,7 +93,8 @@ options_valid(const struct conf *conf)
 		const char *p = (const char *)conf + opt->off;
 
 		if ((opt->type == OPT_STRING && !is_text(p, opt->size)) ||
-		    (opt->type == OPT_BOOL && !is_bool(p)))
+		    (opt->type == OPT_BOOL && !is_bool(p)) ||
+		    (opt->type == OPT_CHOICE && !is_choice(opt, p)))
 			return false;
 	}
 	return true;

@@ -149,6 +149,8 @@ START_TEST(test_broken_struct)
 			check_broken(opt->off, text, opt->size);
 		if (opt->type == OPT_BOOL)
 			check_broken(opt->off, &two, 1);
+		if (opt->type == OPT_CHOICE)
+			check_broken(opt->off, &many, sizeof many);
 	}
 	check_broken(offsetof(struct conf, nlisten), &many, sizeof many);
 	check_broken(offsetof(struct conf, listen[0].kind), &three,
