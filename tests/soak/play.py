@@ -222,11 +222,13 @@ class Play:
         if self.crowded():
             self.held += 1
             # What was expected need not come (a maximum, echo off, another
-            # member of the group): when nothing does, all is here.
+            # member of the group): when nothing does, all is here.  Not too
+            # soon: on a machine with other work natsd may have to wait for
+            # its turn, and what is sent meanwhile makes a slow reader.
             now = time.monotonic()
             if self.crowd.arrivals != self.seen:
                 self.seen, self.seen_at = self.crowd.arrivals, now
-            elif now - self.seen_at > 0.03:
+            elif now - self.seen_at > 0.2:
                 for conn in self.crowd.conns.values():
                     conn.backlog = 0
             return False
