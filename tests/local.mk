@@ -211,16 +211,7 @@ script_tests = \
 	%D%/proc/tsan.sh
 TESTS += $(script_tests)
 
-EXTRA_DIST += \
-	%D%/clients/01_libnats.py \
-	%D%/clients/02_natscli.py \
-	%D%/clients/03_nats_go.py \
-	%D%/clients/04_node.py \
-	%D%/clients/05_nats_py.py \
-	%D%/clients/06_async_nats.py \
-	%D%/clients/07_jnats.py \
-	%D%/clients/08_nats_bench.py \
-	%D%/clients/09_natscli_depth.py \
+EXTRA_DIST += $(process_tests) $(script_tests) \
 	%D%/clients/async_nats/Cargo.toml \
 	%D%/clients/async_nats/src/common.rs \
 	%D%/clients/async_nats/src/depth.rs \
@@ -253,7 +244,6 @@ EXTRA_DIST += \
 	%D%/diff/generate.py \
 	%D%/diff/grammar.py \
 	%D%/diff/play.py \
-	%D%/diff/run.py \
 	%D%/diff/session.py \
 	%D%/diff/sessions.py \
 	%D%/diff/shrink.py \
@@ -262,57 +252,15 @@ EXTRA_DIST += \
 	%D%/lib/triechurn.h \
 	%D%/lib/tries.h \
 	%D%/lib/vectors.py \
-	%D%/lint/clock.sh \
-	%D%/lint/crashes.sh \
-	%D%/lint/layers.sh \
-	%D%/lint/mandoc.sh \
-	%D%/lint/options.sh \
 	%D%/model/barrier.pml \
 	%D%/model/bell.pml \
 	%D%/model/index.pml \
 	%D%/model/live.pml \
 	%D%/model/ring.pml \
-	%D%/model/run.sh \
 	%D%/model/space.pml \
 	%D%/model/view.pml \
 	%D%/proc/tsan.mk \
-	%D%/proc/tsan.sh \
-	%D%/proc/weak.h \
-	%D%/wire/01_connect.py \
-	%D%/wire/02_pubsub.py \
-	%D%/wire/03_vectors.py \
-	%D%/wire/04_queue.py \
-	%D%/wire/05_no_responders.py \
-	%D%/wire/06_unsub_max.py \
-	%D%/wire/07_headers.py \
-	%D%/wire/08_order.py \
-	%D%/wire/09_barriers.py \
-	%D%/wire/10_limits.py \
-	%D%/wire/11_slow_consumer.py \
-	%D%/wire/12_auth.py \
-	%D%/wire/13_keepalive.py \
-	%D%/wire/14_bad_input.py \
-	%D%/wire/15_lifecycle.py \
-	%D%/wire/16_listeners.py \
-	%D%/wire/17_verbose.py \
-	%D%/wire/18_back_pressure.py \
-	%D%/wire/19_command_line.py \
-	%D%/wire/20_review.py \
-	%D%/wire/21_kill.py \
-	%D%/wire/22_full.py \
-	%D%/wire/23_many.py \
-	%D%/wire/24_review.py \
-	%D%/wire/25_fuzz.py \
-	%D%/wire/26_scenarios.py \
-	%D%/wire/27_protocol_manual.py \
-	%D%/wire/28_natsbench.py \
-	%D%/wire/29_lines.py \
-	%D%/wire/30_kills.py \
-	%D%/wire/31_slow_policy.py \
-	%D%/wire/32_containment.py \
-	%D%/wire/33_exhaustion.py \
-	%D%/wire/34_judge.py \
-	%D%/wire/35_network.py
+	%D%/proc/weak.h
 
 # What the client tests have built or fetched, of which some is read-only, the
 # fuzz targets for libFuzzer, and what tsan.sh has built.

@@ -84,6 +84,9 @@ struct score_conn_shm {
 	_Atomic uint64_t last_ms; /* last activity, CLOCK_MONOTONIC */
 	_Atomic uint64_t rtt_ns;
 	_Atomic uint64_t in_msgs, in_bytes, out_msgs, out_bytes;
+	/* Unsent output, after each write.  Other workers read it to end the
+	 * stall of a publisher: too much or a line that is another's by now
+	 * only makes him wait, for a second at most. */
 	_Atomic uint64_t pending_bytes;
 	_Atomic uint64_t stalls;
 	/* Messages that slow_consumer or no_fast_producer_stall have kept from

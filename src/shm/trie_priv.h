@@ -133,9 +133,11 @@ static_assert(sizeof(struct trie_node_shm) == CELL_SIZE, "node layout");
 /*
  * The hint: in its low bits the number of literal children (one that has been
  * HINT_COUNT stays: no longer known), above them a bit for each of 8 classes
- * of children, by hash, set while there are children at all.  Where many
- * subjects pass a node with few branches the bits save the look into the edge
- * table, which is large beside many other subscriptions.
+ * of children, by hash, set by the first of a class and kept until the node has
+ * no child at all.  One store by the zone's process has both; if it dies before
+ * the edge is there, or after it has gone, readers look in vain, no more.  Where
+ * many subjects pass a node with few branches the bits save the look into the
+ * edge table, which is large beside many other subscriptions.
  */
 #define HINT_COUNT UINT32_C(0xffffff)
 

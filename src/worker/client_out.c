@@ -190,9 +190,7 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 	if (w->now_ms - c->last_progress_ms > STALL_PROGRESS_MS)
 		return true;
 	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
-	ms = count < STALL_SLICE_MS ? ms * count : STALL_SLICE_MS;
-	if (ms > STALL_SLICE_MS)
-		ms = STALL_SLICE_MS;
+	ms = count < STALL_SLICE_MS / ms ? ms * count : STALL_SLICE_MS;
 	if (m->stall_ms == 0 || c->out.bytes > m->stall_bytes) {
 		m->stall_line = c->line;
 		m->stall_bytes = c->out.bytes;

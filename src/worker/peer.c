@@ -262,7 +262,6 @@ void
 peer_watch(struct worker *w)
 {
 	uint64_t set;
-
 	slotno s;
 
 	for (set = w->usable; set != 0; set &= set - 1)

@@ -96,6 +96,8 @@ struct rec_barrier_shm { /* question and answer */
 	uint64_t number;
 };
 
+/* By whose reader the origin is held back: that line of the sender's
+ * scoreboard is looked at, whatever it is (score_conn() knows its bounds). */
 struct rec_stall_shm {
 	struct ring_rec_shm head;
 	uint32_t target;

@@ -6,10 +6,7 @@ disk under the log.  One client at most hears of it; all others go on."""
 import os
 import random
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True
@@ -361,36 +358,6 @@ def too_small(env):
 
 
 # -------------------------------------------------------------------- disk
-
-class SmallDisk:
-    """A file system of 64 KB, if we may mount one."""
-
-    def __enter__(self):
-        self.dir = tempfile.mkdtemp(prefix="natsd-disk-")
-        os.chmod(self.dir, 0o777)
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0777", "tmpfs",
-             self.dir], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if done.returncode != 0:
-            os.rmdir(self.dir)
-            raise Skip("may not mount a small file system")
-        return self
-
-    def __exit__(self, *_):
-        subprocess.run(["umount", "-l", self.dir])
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def fill(self):
-        with open(os.path.join(self.dir, "filler"), "wb", 0) as file:
-            try:
-                while True:
-                    file.write(b"f" * 4096)
-            except OSError:
-                pass
-
-    def clear(self):
-        os.unlink(os.path.join(self.dir, "filler"))
-
 
 def log_a_lot(env, server, others):
     for _ in range(30):

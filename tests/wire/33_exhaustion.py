@@ -749,33 +749,6 @@ def not_oom(env):
 
 # ---------------------------------------------------------- disk and syslog
 
-class SmallDisk:
-    """A file system of 64 KB, if we may mount one."""
-
-    def __enter__(self):
-        self.dir = tempfile.mkdtemp(prefix="natsd-disk-")
-        os.chmod(self.dir, 0o777)
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0777", "tmpfs",
-             self.dir], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if done.returncode != 0:
-            os.rmdir(self.dir)
-            raise Skip("may not mount a small file system")
-        return self
-
-    def __exit__(self, *_):
-        subprocess.run(["umount", "-l", self.dir])
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def fill(self):
-        with open(os.path.join(self.dir, "filler"), "wb", 0) as file:
-            try:
-                while True:
-                    file.write(b"f" * 4096)
-            except OSError:
-                pass
-
-
 def fails_to_start(env, server, status, text):
     server.spawn()
     equal(server.wait_exit(), status, "exit status; log:\n" + server.log())
