@@ -120,7 +120,7 @@ struct trie_match_ops {
 	/* A node with plain subscribers. */
 	void (*plain)(void *ctx, struct trie_ref node);
 	/* A group cell; the name lies in foreign memory and is copied into
-	 * `name` (namelen <= TRIE_QNAME_MAX, checked) valid for the call.
+	 * `name` (0 < namelen <= TRIE_QNAME_MAX, checked) valid for the call.
 	 * namehash is (uint32_t)hash_bytes(name, namelen, hash_seed), but
 	 * input all the same. */
 	void (*group)(void *ctx, struct trie_ref cell, uint32_t namehash,

@@ -317,7 +317,8 @@ tell_group(struct walk *w, cellno no, cellno node,
 	uint32_t meta = get(&g->cell.meta);
 	uint8_t name[TRIE_GROUP_TEXT];
 
-	if (cell_kind(meta) != TRIE_GROUP || get(&g->node) != node)
+	if (cell_kind(meta) != TRIE_GROUP || get(&g->node) != node ||
+	    cell_len(meta) == 0)
 		return broken(&w->look);
 	if (members == 0)
 		return true;

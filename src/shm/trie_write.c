@@ -611,7 +611,7 @@ trie_add_group(struct trie *t, uint32_t account, const struct token *tok,
 	struct path path;
 	cellno no;
 
-	if (namelen > TRIE_QNAME_MAX)
+	if (namelen == 0 || namelen > TRIE_QNAME_MAX)
 		return TRIE_FULL;
 	path_find(t, &pat, &path);
 	if ((no = group_find(t, &pat, &path, &key)) != 0) {
