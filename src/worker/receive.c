@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "proto/subject.h"
 #include "worker/worker_priv.h"
 
@@ -21,7 +22,7 @@
 /* Longest subject and reply: those of the longest max_control_line. */
 #define NAMES_MAX (1u << 20)
 /* Of longer ones the memory is given back. */
-#define NAMES_KEPT (16u << 10)
+#define NAMES_KEPT (1u << 10)
 
 enum taken {
 	TAKE_OK,
@@ -35,6 +36,7 @@ struct received {
 	const uint8_t *refs; /* r.nplain of them */
 	const uint8_t *groups; /* r.ngroups of them */
 	const uint8_t *groups_end;
+	struct record_names *names; /* where they lie */
 	struct msg m;
 };
 
@@ -70,8 +72,16 @@ next_group(const uint8_t **at, const uint8_t *end, struct received_group *g)
 	return true;
 }
 
-/* Is it the same as that of the record before?  Compared with the copy, which
- * alone is used. */
+/* Where names that end like these are kept: in front of them is the record's
+ * head. */
+static struct record_names *
+names_place(struct worker *w, const uint8_t *end)
+{
+	return &w->names[hash_mix(hash_load64(end - 8), HASH_K1) >>
+	    (64 - RECORD_NAMES_BITS)];
+}
+
+/* Is it the same as before?  Compared with the copy, which alone is used. */
 static bool
 same_names(const struct record_names *h, const struct rec_msg_shm *r,
     const uint8_t *p, size_t len)
@@ -85,10 +95,9 @@ same_names(const struct record_names *h, const struct rec_msg_shm *r,
 /* References, groups, subject and reply into our own memory: what is checked
  * there stays as it is.  -1: no memory. */
 static int
-keep_names(struct worker *w, const struct rec_msg_shm *r, const uint8_t *p,
-    size_t len)
+keep_names(struct record_names *h, const struct rec_msg_shm *r,
+    const uint8_t *p, size_t len)
 {
-	struct record_names *h = &w->names;
 	uint8_t *np;
 
 	if (same_names(h, r, p, len))
@@ -179,13 +188,15 @@ take_apart(struct worker *w, slotno from, const uint8_t *rec, uint32_t len,
 	if (memcmp(end - 2, "\r\n", 2) != 0)
 		return TAKE_BROKEN;
 	/* Its worker may have read of a longer max_control_line before us. */
-	if (keep_names(w, &x->r, names, (size_t)(x->m.body - names)) != 0 ||
+	x->names = names_place(w, x->m.body);
+	if (keep_names(x->names, &x->r, names,
+	    (size_t)(x->m.body - names)) != 0 ||
 	    worker_scratch(w, (uint64_t)x->r.subject_len +
 	    x->r.reply_len) != 0)
 		return TAKE_NO_MEMORY;
-	if (find_parts(&w->names, x) != 0)
+	if (find_parts(x->names, x) != 0)
 		return TAKE_BROKEN;
-	if (w->names.view == 0 && (!subject_valid_word(x->m.subject.p,
+	if (x->names->view == 0 && (!subject_valid_word(x->m.subject.p,
 	    x->m.subject.len) || !subject_valid_word(x->m.reply.p,
 	    x->m.reply.len)))
 		return TAKE_BROKEN;
@@ -285,7 +296,7 @@ judge_all(struct worker *w, const struct received *x)
 static bool
 refs_valid(struct worker *w, const struct received *x)
 {
-	struct record_names *h = &w->names;
+	struct record_names *h = x->names;
 	enum refs verdict;
 
 	if (h->view == w->matcher.view)
@@ -304,7 +315,7 @@ interest_here(struct worker *w, const struct received *x,
     const struct match **own)
 {
 	*own = NULL;
-	if (refs_valid(w, x) && w->names.good)
+	if (refs_valid(w, x) && x->names->good)
 		return true;
 	*own = match_own(&w->matcher, x->m.account, x->m.subject);
 	if ((*own)->failed)

@@ -483,9 +483,12 @@ worker_end(struct worker *w)
 static void
 worker_free(struct worker *w)
 {
+	int i;
+
 	peer_fini(w);
 	refuse_fini(w);
-	free(w->names.p);
+	for (i = 0; i < RECORD_NAMES; i++)
+		free(w->names[i].p);
 	free(w->deal);
 	free(w->lane);
 	match_fini(&w->matcher);

@@ -51,7 +51,10 @@ enum worker_state {
 };
 
 /* receive.c: what stands in front of the bodies of a record, copied out of the
- * other's reach.  The next record's is often the same, and was found good. */
+ * other's reach.  It often comes again soon, and was found good then. */
+#define RECORD_NAMES_BITS 4
+#define RECORD_NAMES (1 << RECORD_NAMES_BITS)
+
 struct record_names {
 	uint8_t *p;
 	size_t len, cap;
@@ -136,7 +139,7 @@ struct worker {
 	uint8_t line[64]; /* that the receiver before has got, if it was short */
 	size_t line_len;
 	bool receiving; /* it lies in another worker's memory */
-	struct record_names names;
+	struct record_names names[RECORD_NAMES]; /* by their last bytes */
 	uint64_t rnd; /* state of the queue choice */
 	struct loop_timer tick;
 	/* process */

@@ -312,7 +312,8 @@ teardown(void)
 	subs_fini(&w->subs);
 	match_fini(&w->matcher);
 	refuse_fini(w);
-	free(w->names.p);
+	for (i = 0; i < RECORD_NAMES; i++)
+		free(w->names[i].p);
 	free(w->deal);
 	free(w->scratch);
 	free(w);
