@@ -46,6 +46,7 @@ class Conn:
         self.lost = 0  # when
         self.why = ""
         self.ghost = False
+        self.last_number = 0  # the last message sent before it ended
         self.expects_end = ""  # reason, if it is to end
         self.slot = self.cid = None
         self.ready = False

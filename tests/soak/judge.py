@@ -20,6 +20,7 @@ import collections
 FILL = bytes((i * 7 + i // 251 * 13 + i // 65521) & 255
              for i in range(1 << 16)) * 33
 ID = 8  # hex digits in front of a payload
+LINE = 60  # of MSG or HMSG without its subjects, and CR LF, at most
 NEVER = float("inf")
 
 
@@ -121,6 +122,13 @@ class Interest:
             for sub in members:
                 self.share[sub.conn] += 1 / len(members)
         self.must = {}
+
+    def of(self, conn):
+        """The subscriptions of one connection."""
+        if conn not in self.share:
+            return ()
+        return [sub for subs in (self.plain, *self.groups.values())
+                for sub in subs if sub.conn is conn]
 
 
 class Account:
@@ -449,6 +457,21 @@ class Judge:
         """It has no excuse."""
         return sub.max is None and sub.unsub_sent == NEVER and \
             not sub.conn.lost and not self.may_skip(sub)
+
+    def most_due(self, conn, last):
+        """The most bytes that may have waited for one that has ended, when the
+        last message sent was that one: all that may have come, and had not."""
+        total = 0
+        for msg in self.msgs.values():
+            if msg.id > last:
+                break
+            subs = set(self.interest(msg.subject).of(conn))
+            subs.update(msg.interest.of(conn))
+            subs.difference_update(msg.got)
+            total += len(subs) * (LINE + len(msg.subject) + msg.size +
+                                  len(msg.reply or b"") +
+                                  len(msg.header or b""))
+        return total
 
     def missing(self):
         """Messages that have not come to all who must have them, when it

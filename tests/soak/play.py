@@ -47,10 +47,11 @@ class Play:
     """A crowd, its random deeds, and the ends of its epochs."""
 
     def __init__(self, ways, seed, conns=30, workers=1, max_payload=1 << 20,
-                 half_ring=NEVER, log=None, volume=1.0):
+                 half_ring=NEVER, log=None, volume=1.0,
+                 max_pending=NEVER):
         self.ways, self.workers = ways, workers
         self.max_payload = max_payload
-        self.volume = volume
+        self.volume, self.max_pending = volume, max_pending
         self.rng = random.Random("play %s" % seed)
         self.judge = Judge(half_ring)
         self.crowd = Crowd(self.judge)
@@ -150,6 +151,7 @@ class Play:
         """End of file.  Why?"""
         self.ghosts.append(conn)
         conn.ghost = True
+        conn.last_number = self.judge.number
         conn.ended_at = time.monotonic()
         if conn.expects_end:
             self.explain(conn, conn.expects_end)
@@ -175,6 +177,10 @@ class Play:
                     self.crowd.gap > self.chaos.patience()
                 if text.startswith("Slow Consumer") and slack:
                     why = "slow consumer"
+                elif text.startswith("Slow Consumer (Pending") and \
+                        self.judge.most_due(conn, conn.last_number) > \
+                        self.max_pending:
+                    why = "more due than max_pending"
                 elif text.startswith("Out of Memory") and slack:
                     why = "memory_max reached"
                 elif not text and slack and self.log.dropped:

@@ -37,9 +37,10 @@ from judge import Violation  # noqa: E402
 from network import NEAR, Network, Unavailable  # noqa: E402
 from play import Play, Ways  # noqa: E402
 
+PENDING = 24 << 20
 # Small rings, impatient timers; room enough for those who read.
 CONF = {
-    "max_payload": "1MB", "max_pending": "24MB", "write_deadline": "5s",
+    "max_payload": "1MB", "max_pending": PENDING, "write_deadline": "5s",
     "ping_interval": "5s", "ping_max": 3, "watchdog": "4s",
     "memory_max": "400MB", "max_connections": 3000, "debug": True,
     "logfile_size_limit": "64MB", "logfile_max_num": 4,
@@ -59,14 +60,15 @@ class Soak:
     """One run."""
 
     def __init__(self, seed, workers=4, seconds=600.0, conns=0, chaos=True,
-                 epoch=5.0, pace=2.0, lossy=False, conf=None, say=None):
+                 epoch=5.0, pace=2.0, lossy=False, conf=None, say=None,
+                 keep=True):
         self.seed, self.workers, self.seconds = seed, workers, seconds
         self.conns = conns or 16 + 6 * workers
         self.kinds = (KINDS if chaos is True else
                       () if chaos is False else tuple(chaos))
         self.epoch, self.pace = epoch, pace
         self.say = say or (lambda text: print("    " + text, flush=True))
-        self.lossy = lossy
+        self.lossy, self.keep = lossy, keep
         memory = (workers + 2) * (workers + 1) << 16
         self.ring = ring_size(memory, workers)
         self.conf = dict(CONF, ring_memory="%dKB" % (memory >> 10),
@@ -101,7 +103,8 @@ class Soak:
             address = next(a for a in self.server.addresses if a[0] == NEAR)
             ways = (address, self.network.socket)
         self.play = Play(Ways(self.server, ways), self.seed, self.conns,
-                         self.workers, 1 << 20, self.ring // 2, self.log)
+                         self.workers, 1 << 20, self.ring // 2, self.log,
+                         max_pending=PENDING)
         self.log.read()
         self.chaos = Chaos(self.server, self.play, self.log, self.seed,
                            self.kinds, self.pace, self.network, self.say)
@@ -154,7 +157,8 @@ class Soak:
             if self.play:
                 for line in self.play.judge.trail:
                     self.say("  before: " + line)
-            self.keep_log()
+            if self.keep:
+                self.keep_log()
             if self.log:
                 self.log.read()
                 for line in self.log.last[-30:]:

@@ -52,6 +52,16 @@ def war(env):
     run(env, chaos=("kill", "freeze", "reload", "rotate"), epoch=3, pace=0.7)
 
 
+@suite.scenario("a reader for whom little was due may not be cut off",
+                workers=(2,), reference=False)
+def cut_off(env):
+    one = soak.Soak(seed="%s/cut" % SEED, workers=2, seconds=SECONDS,
+                    chaos=("burst",), epoch=2.5, pace=0.4, keep=False,
+                    say=lambda text: None, conf={"max_pending": "1MB"})
+    check(not one.main(), "nothing was found amiss")
+    check("Slow Consumer" in one.verdict, "%s", one.verdict)
+
+
 if __name__ == "__main__":
     print("seed %s (NATSD_TEST_SEED)" % SEED)
     sys.exit(suite.main())
