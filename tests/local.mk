@@ -251,6 +251,7 @@ EXTRA_DIST += $(process_tests) $(script_tests) \
 	%D%/lib/shmpair.h \
 	%D%/lib/triechurn.h \
 	%D%/lib/tries.h \
+	%D%/lib/unit.h \
 	%D%/lib/vectors.py \
 	%D%/model/barrier.pml \
 	%D%/model/bell.pml \

@@ -4,12 +4,12 @@
 
 #include <sys/epoll.h>
 
-#include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/unit.h"
 #include "shm/bell.h"
 #include "shm/own.h"
 
@@ -155,8 +155,6 @@ main(void)
 {
 	Suite *s = suite_create("bell");
 	TCase *tc = tcase_create("bell");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, descriptor_flags);
@@ -168,9 +166,5 @@ main(void)
 	tcase_add_test(tc, always_rings_always);
 	tcase_add_test(tc, a_counter_filled_on_purpose_does_not_silence_it);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(s);
 }

@@ -2,13 +2,13 @@
 /* Unit tests of base/buf. */
 #include <config.h>
 
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "lib/unit.h"
 
 static struct buf buf;
 
@@ -109,8 +109,6 @@ main(void)
 {
 	Suite *suite = suite_create("buf");
 	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, test_append_consume);
@@ -120,9 +118,5 @@ main(void)
 	tcase_add_test(tc, test_reset_trim);
 	tcase_add_test_raise_signal(tc, test_consume_too_much, SIGABRT);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite);
 }

@@ -5,11 +5,11 @@
  */
 #include <config.h>
 
-#include <check.h>
 #include <signal.h>
 #include <stdalign.h>
 #include <stdlib.h>
 
+#include "lib/unit.h"
 #include "shm/cell.h"
 
 #define CELLS 100
@@ -173,11 +173,5 @@ cell_suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(cell_suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(cell_suite());
 }

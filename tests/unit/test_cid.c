@@ -2,9 +2,9 @@
 /* Unit tests of worker/cid. */
 #include <config.h>
 
-#include <check.h>
 #include <stdlib.h>
 
+#include "lib/unit.h"
 #include "worker/cid.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
@@ -54,15 +54,9 @@ main(void)
 {
 	Suite *s = suite_create("cid");
 	TCase *tc = tcase_create("cid");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_test(tc, test_unique);
 	tcase_add_test(tc, test_small);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(s);
 }

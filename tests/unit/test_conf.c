@@ -10,6 +10,7 @@
 
 #include "conf/addr.h"
 #include "conf/opt.h"
+#include "lib/unit.h"
 
 #define N(a) ((int)(sizeof(a) / sizeof(a)[0]))
 #define MB (UINT64_C(1) << 20)
@@ -550,11 +551,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite());
 }

@@ -7,6 +7,7 @@
 
 #include <malloc.h>
 
+#include "lib/unit.h"
 #include "test_conf.h"
 
 static const char good[] =
@@ -211,11 +212,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite());
 }

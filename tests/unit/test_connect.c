@@ -4,12 +4,12 @@
  */
 #include <config.h>
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unit.h"
 #include "proto/connect.h"
 #include "proto/json.h"
 
@@ -618,11 +618,5 @@ connect_suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(connect_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(connect_suite());
 }

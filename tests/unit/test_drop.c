@@ -8,7 +8,6 @@
 
 #include <sys/socket.h>
 
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "lib/unit.h"
 #include "worker/drop.h"
 #include "worker/out.h"
 
@@ -542,13 +542,6 @@ drop_suite(void)
 int
 main(void)
 {
-	SRunner *sr;
-	int failed;
-
 	(void)signal(SIGPIPE, SIG_IGN);
-	sr = srunner_create(drop_suite());
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(drop_suite());
 }

@@ -2,11 +2,11 @@
 /* Tests of the control lines the server sends. */
 #include <config.h>
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unit.h"
 #include "proto/emit.h"
 
 static struct slice
@@ -180,11 +180,5 @@ emit_suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(emit_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(emit_suite());
 }

@@ -2,11 +2,11 @@
 /* Unit tests of base/escape. */
 #include <config.h>
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/escape.h"
+#include "lib/unit.h"
 
 #define N(a) ((int)(sizeof(a) / sizeof(a)[0]))
 #define IN(s) (s), sizeof(s) - 1
@@ -102,16 +102,10 @@ main(void)
 {
 	Suite *suite = suite_create("escape");
 	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tc, test_case, 0, N(cases));
 	tcase_add_test(tc, test_cut);
 	tcase_add_test(tc, test_factor);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite);
 }

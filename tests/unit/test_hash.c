@@ -2,12 +2,12 @@
 /* Unit tests of base/hash. */
 #include <config.h>
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "lib/unit.h"
 
 /*
  * Hashes a copy that ends exactly at the end of its allocation, so that the
@@ -134,17 +134,11 @@ main(void)
 {
 	Suite *suite = suite_create("hash");
 	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, test_bounds_and_alignment);
 	tcase_add_test(tc, test_every_bit_matters);
 	tcase_add_test(tc, test_spreads_subjects);
 	tcase_add_test(tc, test_no_collisions);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite);
 }

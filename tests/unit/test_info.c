@@ -2,11 +2,11 @@
 /* Tests of the INFO line and the server id. */
 #include <config.h>
 
-#include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unit.h"
 #include "proto/connect.h"
 #include "proto/info.h"
 
@@ -169,11 +169,5 @@ info_suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(info_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(info_suite());
 }

@@ -7,7 +7,6 @@
 
 #include <sys/wait.h>
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/panic.h"
+#include "lib/unit.h"
 #include "proc/lastwords.h"
 #include "proc/logpipe.h"
 
@@ -255,8 +255,6 @@ main(void)
 {
 	Suite *s = suite_create("lastwords");
 	TCase *tc = tcase_create("core");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_test(tc, fault_tells_all);
 	tcase_add_test(tc, signal_tells_its_sender);
@@ -266,9 +264,5 @@ main(void)
 	tcase_add_test(tc, full_pipe_does_not_keep_it);
 	tcase_add_test(tc, full_pipe_waits_for_the_reader);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(s);
 }

@@ -4,13 +4,13 @@
 
 #include <sys/socket.h>
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/unit.h"
 #include "proc/logpipe.h"
 
 static int ends[2];
@@ -204,11 +204,5 @@ logpipe_suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(logpipe_suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(logpipe_suite());
 }

@@ -6,7 +6,6 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/loop.h"
+#include "lib/unit.h"
 
 #define NFDS 8
 
@@ -285,8 +285,6 @@ main(void)
 {
 	Suite *suite = suite_create("loop");
 	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_events);
@@ -300,9 +298,5 @@ main(void)
 	tcase_add_test(tc, test_clock);
 	tcase_add_test(tc, test_fdutil);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite);
 }

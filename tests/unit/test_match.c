@@ -5,12 +5,12 @@
  */
 #include <config.h>
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/tries.h"
+#include "lib/unit.h"
 #include "worker/match.h"
 #include "worker/msg.h"
 
@@ -376,11 +376,5 @@ match_suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(match_suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(match_suite());
 }

@@ -2,7 +2,6 @@
 /* Unit tests of base/mem and base/panic. */
 #include <config.h>
 
-#include <check.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/panic.h"
+#include "lib/unit.h"
 
 START_TEST(test_add)
 {
@@ -93,8 +93,6 @@ main(void)
 {
 	Suite *suite = suite_create("mem");
 	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, test_add);
 	tcase_add_test(tc, test_mul);
@@ -104,9 +102,5 @@ main(void)
 	tcase_add_test_raise_signal(tc, test_assert_fires, SIGABRT);
 	tcase_add_test_raise_signal(tc, test_unreached_fires, SIGABRT);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite);
 }

@@ -2,11 +2,11 @@
 /* The kernel's count of processes killed for want of memory. */
 #include <config.h>
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lib/unit.h"
 #include "proc/oom.h"
 
 static char path[] = "/tmp/natsd-oom-XXXXXX";
@@ -83,17 +83,11 @@ main(void)
 {
 	Suite *s = suite_create("oom");
 	TCase *tc = tcase_create("oom");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, more_than_before_is_some);
 	tcase_add_test(tc, several_are_killed_at_once);
 	tcase_add_test(tc, without_a_counter_nothing_is_known);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? 0 : 1;
+	return unit_run(s);
 }

@@ -2,12 +2,12 @@
 /* The command line: every spelling, every error, and secrets in argv. */
 #include <config.h>
 
-#include <check.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unit.h"
 #include "master/options.h"
 
 #define ARGS_MAX 12
@@ -399,11 +399,5 @@ options_suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(options_suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(options_suite());
 }

@@ -7,7 +7,6 @@
 
 #include <sys/socket.h>
 
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "lib/unit.h"
 #include "worker/out.h"
 
 #define LARGEST 300000
@@ -349,13 +349,6 @@ out_suite(void)
 int
 main(void)
 {
-	SRunner *sr;
-	int failed;
-
 	(void)signal(SIGPIPE, SIG_IGN);
-	sr = srunner_create(out_suite());
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(out_suite());
 }

@@ -5,11 +5,11 @@
  */
 #include <config.h>
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unit.h"
 #include "proto/parse.h"
 
 #define LIMIT 4096
@@ -859,11 +859,5 @@ parse_suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(parse_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(parse_suite());
 }

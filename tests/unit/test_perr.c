@@ -2,11 +2,11 @@
 /* Tests of the protocol errors: texts, closing, cut arguments. */
 #include <config.h>
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unit.h"
 #include "proto/perr.h"
 
 static const struct {
@@ -159,11 +159,5 @@ perr_suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(perr_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(perr_suite());
 }

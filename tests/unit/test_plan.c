@@ -5,12 +5,12 @@
  */
 #include <config.h>
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/tries.h"
+#include "lib/unit.h"
 #include "worker/plan.h"
 #include "worker/record.h"
 #include "worker/worker_priv.h"
@@ -706,11 +706,5 @@ plan_suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(plan_suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(plan_suite());
 }

@@ -4,9 +4,9 @@
  */
 #include <config.h>
 
-#include <check.h>
 #include <stdlib.h>
 
+#include "lib/unit.h"
 #include "shm/quiesce.h"
 
 static struct slots_shm slots;
@@ -180,11 +180,5 @@ quiesce_suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(quiesce_suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(quiesce_suite());
 }

@@ -7,13 +7,13 @@
 
 #include <sys/stat.h>
 
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/shmpair.h"
+#include "lib/shmpair.h"
+#include "lib/unit.h"
 
 #define SIZE RING_MIN
 #define REC (uint32_t)sizeof(struct ring_rec_shm)
@@ -878,11 +878,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite());
 }

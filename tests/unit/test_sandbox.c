@@ -13,7 +13,6 @@
 
 #include <linux/capability.h>
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -23,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/unit.h"
 #include "proc/heritage.h"
 #include "proc/sandbox.h"
 
@@ -384,11 +384,5 @@ sandbox_suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(sandbox_suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(sandbox_suite());
 }

@@ -2,11 +2,11 @@
 /* Unit tests of base/scan. */
 #include <config.h>
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/scan.h"
+#include "lib/unit.h"
 
 static uint32_t
 equal_slowly(const uint8_t *p, uint8_t c)
@@ -117,17 +117,11 @@ main(void)
 {
 	Suite *s = suite_create("scan");
 	TCase *tc = tcase_create("scan");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_test(tc, test_every_byte);
 	tcase_add_test(tc, test_at_random);
 	tcase_add_test(tc, test_parts);
 	tcase_add_test(tc, test_words);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(s);
 }

@@ -2,11 +2,11 @@
 /* The scoreboard: where lines lie, how they open and close, texts. */
 #include <config.h>
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unit.h"
 #include "shm/own.h"
 #include "shm/score.h"
 
@@ -141,8 +141,6 @@ main(void)
 {
 	Suite *s = suite_create("score");
 	TCase *tc = tcase_create("score");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, lines_lie_apart_and_inside);
@@ -153,9 +151,5 @@ main(void)
 	tcase_add_test_raise_signal(tc, an_open_line_is_not_cleared, SIGABRT);
 	tcase_add_test(tc, texts_are_cut_and_padded);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(s);
 }

@@ -2,11 +2,11 @@
 /* Unit tests of base/sha256, with the vectors of FIPS 180-4 and NIST. */
 #include <config.h>
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/sha256.h"
+#include "lib/unit.h"
 
 #define N(a) ((int)(sizeof(a) / sizeof(a)[0]))
 
@@ -85,11 +85,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite());
 }

@@ -3,13 +3,13 @@
 #include <config.h>
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/sigtext.h"
+#include "lib/unit.h"
 
 static char room[128];
 static struct sigtext t;
@@ -84,17 +84,11 @@ main(void)
 {
 	Suite *s = suite_create("sigtext");
 	TCase *tc = tcase_create("core");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, texts_are_cut);
 	tcase_add_loop_test(tc, addresses_as_inet_ntop, 0,
 	    (int)(sizeof addrs / sizeof addrs[0]));
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(s);
 }

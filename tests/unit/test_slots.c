@@ -2,11 +2,11 @@
 /* The slot table: allowed transitions, live word, membership. */
 #include <config.h>
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unit.h"
 #include "shm/slots.h"
 
 static struct slots_shm *s;
@@ -209,8 +209,6 @@ main(void)
 {
 	Suite *suite = suite_create("slots");
 	TCase *tc = tcase_create("slots");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, starts_empty);
@@ -222,9 +220,5 @@ main(void)
 	    SIGABRT, 0, NFORBIDDEN);
 	tcase_add_test(tc, valid_sees_disagreement);
 	suite_add_tcase(suite, tc);
-	sr = srunner_create(suite);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite);
 }

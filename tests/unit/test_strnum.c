@@ -2,7 +2,6 @@
 /* Unit tests of base/strnum. */
 #include <config.h>
 
-#include <check.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 
 #include "base/strnum.h"
+#include "lib/unit.h"
 
 #define N(a) ((int)(sizeof(a) / sizeof(a)[0]))
 #define S UINT64_C(1000000000)
@@ -237,8 +237,6 @@ main(void)
 {
 	Suite *suite = suite_create("strnum");
 	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tc, test_u32, 0, N(u32s));
 	tcase_add_test(tc, test_format_u32);
@@ -247,9 +245,5 @@ main(void)
 	tcase_add_loop_test(tc, test_duration, 0, N(durations));
 	tcase_add_loop_test(tc, test_format_duration, 0, N(shown));
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite);
 }

@@ -2,12 +2,12 @@
 /* Tests of subjects: validity, splitting, matching, reserved prefixes. */
 #include <config.h>
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "lib/unit.h"
 #include "proto/subject.h"
 
 #define SEED UINT64_C(0x123456789abcdef0)
@@ -317,11 +317,5 @@ subject_suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(subject_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(subject_suite());
 }

@@ -5,7 +5,6 @@
  */
 #include <config.h>
 
-#include <check.h>
 #include <errno.h>
 #include <stdalign.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "lib/unit.h"
 #include "shm/trie.h"
 #include "shm/trie_priv.h"
 #include "shm/zone.h"
@@ -1363,11 +1363,5 @@ trie_suite(void)
 int
 main(void)
 {
-	SRunner *sr = srunner_create(trie_suite());
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(trie_suite());
 }

@@ -2,12 +2,12 @@
 /* The timers of base/loop, by a clock of our own. */
 #include <config.h>
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/loop.h"
+#include "lib/unit.h"
 
 #define NTIMERS 10000
 #define STEPS 20000
@@ -380,8 +380,6 @@ main(void)
 {
 	Suite *suite = suite_create("wheel");
 	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_none);
@@ -397,9 +395,5 @@ main(void)
 	tcase_add_test(tc, test_again_in_callback);
 	tcase_add_test(tc, test_cancel_after_wait);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(suite);
 }

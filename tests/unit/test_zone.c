@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/unit.h"
 #include "shm/zone.h"
 
 #define MAGIC 0x54455354u
@@ -322,8 +322,6 @@ main(void)
 {
 	Suite *s = suite_create("zone");
 	TCase *tc = tcase_create("zone");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, create_rounds_up_seals_and_writes_head);
@@ -340,9 +338,5 @@ main(void)
 	tcase_add_test_raise_signal(tc, remove_asserts_range, SIGABRT);
 	tcase_add_test_raise_signal(tc, remove_asserts_writable, SIGABRT);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run(s);
 }
