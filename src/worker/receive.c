@@ -492,3 +492,12 @@ receive_msg(struct worker *w, slotno from, const uint8_t *rec, uint32_t len)
 		peer_stall(w, from, &x.m);
 	return 0;
 }
+
+void
+receive_fini(struct worker *w)
+{
+	int i;
+
+	for (i = 0; i < RECORD_NAMES; i++)
+		free(w->names[i].p);
+}

@@ -483,12 +483,9 @@ worker_end(struct worker *w)
 static void
 worker_free(struct worker *w)
 {
-	int i;
-
 	peer_fini(w);
 	refuse_fini(w);
-	for (i = 0; i < RECORD_NAMES; i++)
-		free(w->names[i].p);
+	receive_fini(w);
 	free(w->deal);
 	free(w->lane);
 	match_fini(&w->matcher);

@@ -318,6 +318,7 @@ bool deal_received(struct worker *w, struct msg *m, const cellno *cell,
 /* receive.c: a record of kind RECORD_MSG, whole, from another slot */
 int receive_msg(struct worker *w, slotno from, const uint8_t *rec,
     uint32_t len);
+void receive_fini(struct worker *w);
 
 /* big.c: messages larger than half a ring */
 struct bigmsg *big_new(struct worker *w, struct client *c,

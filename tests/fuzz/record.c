@@ -312,8 +312,7 @@ teardown(void)
 	subs_fini(&w->subs);
 	match_fini(&w->matcher);
 	refuse_fini(w);
-	for (i = 0; i < RECORD_NAMES; i++)
-		free(w->names[i].p);
+	receive_fini(w);
 	free(w->deal);
 	free(w->scratch);
 	free(w);
