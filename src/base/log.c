@@ -187,20 +187,6 @@ log_client(const char *fmt, ...)
 	EMIT(LOG_LVL_CLIENT, 0);
 }
 
-void
-log_debug(const char *fmt, ...)
-{
-	if (log_debug_enabled)
-		EMIT(LOG_LVL_DEBUG, 0);
-}
-
-void
-log_trace(const char *fmt, ...)
-{
-	if (log_trace_enabled)
-		EMIT(LOG_LVL_TRACE, 0);
-}
-
 /* Whether events of this level are switched on. */
 static bool
 level_on(enum log_level lvl)

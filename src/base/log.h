@@ -84,12 +84,17 @@ void log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_client(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Logs at a level that the caller computed. */
 void log_at(enum log_level lvl, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The arguments are evaluated only if it will be shown: a connection's name
+ * takes longer to write than a small message to deliver. */
+#define log_debug(...) \
+	(log_debug_on() ? log_at(LOG_LVL_DEBUG, __VA_ARGS__) : (void)0)
+#define log_trace(...) \
+	(log_trace_on() ? log_at(LOG_LVL_TRACE, __VA_ARGS__) : (void)0)
 
 /*
  * Logs at FATAL and ends the process with exit(1).  fatal() appends the text

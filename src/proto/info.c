@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/strnum.h"
 #include "proto/info.h"
 
 #define ID_PREFIX 0x68 /* becomes an N */
@@ -42,7 +43,7 @@ put_str(struct text *t, const char *s)
 	put_bytes(t, s, strlen(s));
 }
 
-/* For numbers and punctuation only. */
+/* For escapes and huge numbers only. */
 static void __attribute__((format(printf, 2, 3)))
 putf(struct text *t, const char *fmt, ...)
 {
@@ -57,6 +58,17 @@ putf(struct text *t, const char *fmt, ...)
 		t->overflow = true;
 	else
 		put_bytes(t, tmp, (size_t)n);
+}
+
+static void
+put_number(struct text *t, uint64_t n)
+{
+	uint8_t digits[NUM_U32_MAX];
+
+	if (n > UINT32_MAX)
+		putf(t, "%llu", (unsigned long long)n);
+	else
+		put_bytes(t, digits, num_format_u32(digits, (uint32_t)n));
 }
 
 /*
@@ -94,6 +106,17 @@ utf8_len(const uint8_t *s)
 	return n;
 }
 
+/* How many characters at s stand for themselves in JSON. */
+static size_t
+plain_len(const uint8_t *s)
+{
+	size_t n = 0;
+
+	while (s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 /* The string in quotes; clients insist on valid UTF-8. */
 static void
 put_json(struct text *t, const char *str)
@@ -103,13 +126,15 @@ put_json(struct text *t, const char *str)
 
 	put_str(t, "\"");
 	for (; *s != '\0'; s += n) {
+		if ((n = plain_len(s)) > 0) {
+			put_bytes(t, s, n);
+			continue;
+		}
 		n = 1;
 		if (*s == '"' || *s == '\\')
 			putf(t, "\\%c", *s);
 		else if (*s < 0x20 || *s == 0x7f)
 			putf(t, "\\u%04x", *s);
-		else if (*s < 0x80)
-			put_bytes(t, s, 1);
 		else if ((n = utf8_len(s)) > 0)
 			put_bytes(t, s, n);
 		else {
@@ -121,19 +146,27 @@ put_json(struct text *t, const char *str)
 }
 
 static void
-put_string_field(struct text *t, const char *key, const char *value)
+put_key(struct text *t, const char *key)
 {
 	put_str(t, "\"");
 	put_str(t, key);
 	put_str(t, "\":");
+}
+
+static void
+put_string_field(struct text *t, const char *key, const char *value)
+{
+	put_key(t, key);
 	put_json(t, value);
 	put_str(t, ",");
 }
 
-static const char *
-bool_text(bool b)
+static void
+put_number_field(struct text *t, const char *key, uint64_t n)
 {
-	return b ? "true" : "false";
+	put_key(t, key);
+	put_number(t, n);
+	put_str(t, ",");
 }
 
 size_t
@@ -150,16 +183,18 @@ info_format(const struct info *i, char *out, size_t outlen)
 	put_str(&t, "\"proto\":1,");
 	put_string_field(&t, "go", i->go);
 	put_string_field(&t, "host", i->host);
-	putf(&t, "\"port\":%d,\"headers\":%s,", i->port, bool_text(i->headers));
+	put_number_field(&t, "port", i->port);
+	put_str(&t, i->headers ? "\"headers\":true," : "\"headers\":false,");
 	if (i->auth_required)
 		put_str(&t, "\"auth_required\":true,");
-	putf(&t, "\"max_payload\":%lu,", (unsigned long)i->max_payload);
+	put_number_field(&t, "max_payload", i->max_payload);
 	if (i->client_id != 0)
-		putf(&t, "\"client_id\":%llu,",
-		    (unsigned long long)i->client_id);
+		put_number_field(&t, "client_id", i->client_id);
 	if (*i->client_ip != '\0')
 		put_string_field(&t, "client_ip", i->client_ip);
-	putf(&t, "\"worker\":%lu} \r\n", (unsigned long)i->worker);
+	put_str(&t, "\"worker\":");
+	put_number(&t, i->worker);
+	put_str(&t, "} \r\n");
 	return t.overflow ? 0 : t.len;
 }
 

@@ -17,7 +17,7 @@ struct info {
 	const char *version; /* NATS level announced, e.g. "2.9.25-natsd0.1" */
 	const char *go; /* compiler id, never empty */
 	const char *host;
-	int port;
+	uint16_t port;
 	bool headers;
 	bool auth_required;
 	uint32_t max_payload;

@@ -121,7 +121,7 @@ info_address(const struct worker *w, struct info *i, char *host, size_t len)
 	size_t n;
 
 	i->host = w->info_host;
-	i->port = w->info_port;
+	i->port = (uint16_t)w->info_port;
 	if (adv[0] == '\0')
 		return;
 	colon = strrchr(adv, ':');
@@ -135,7 +135,7 @@ info_address(const struct worker *w, struct info *i, char *host, size_t len)
 	(void)snprintf(host, len, "%.*s", (int)n, adv);
 	i->host = host;
 	if (colon != NULL)
-		i->port = atoi(colon + 1);
+		i->port = (uint16_t)atoi(colon + 1);
 }
 
 static size_t

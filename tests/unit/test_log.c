@@ -98,6 +98,11 @@ END_TEST
 
 START_TEST(test_debug_trace)
 {
+	int evaluated = 0;
+
+	log_debug("%d", ++evaluated);
+	log_trace("%d", ++evaluated);
+	ck_assert_int_eq(evaluated, 0);
 	log_debug("x");
 	log_trace("x");
 	log_at(LOG_LVL_DEBUG, "x");
