@@ -233,6 +233,12 @@ def memory_bound(env):
         equal(status, 0, "exit status (%s)" % errors)
         check(" %s rings," % rings in out + errors, "%r: %r %r", text, out,
               errors)
+    # What no message can need is not spoken of.
+    for text, large in (("", None), ("max_payload = 3MB\n", " 36MB large ")):
+        status, out, errors, _ = check_file("workers = 4\n" + text)
+        equal(status, 0, "exit status (%s)" % errors)
+        check(large in out + errors if large else
+              "large" not in out + errors, "%r: %r %r", text, out, errors)
 
 
 @suite.scenario("--dump_config shows what is in force, but no secret",
