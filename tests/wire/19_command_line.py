@@ -241,6 +241,21 @@ def memory_bound(env):
               "large" not in out + errors, "%r: %r %r", text, out, errors)
 
 
+@suite.scenario("--dump_config without a file has no blank at a line's end",
+                reference=False, workers=(1,))
+def dump_defaults(env):
+    with Folder("") as folder:
+        status, out, errors = run("--dump_config", "-c", folder.file)
+    equal(status, 0, "exit status (%s)" % errors)
+    check(out.startswith("# natsd from "), "the head is %r", out[:80])
+    check(not re.search(" $", out, re.M), "a blank ends a line of:\n%s", out)
+    if os.path.exists("/etc/natsd/natsd.conf"):
+        return
+    status, out, errors = run("--dump_config")
+    equal(status, 0, "exit status (%s)" % errors)
+    check(not re.search(" $", out, re.M), "a blank ends a line of:\n%s", out)
+
+
 @suite.scenario("--dump_config shows what is in force, but no secret",
                 reference=False)
 def dump(env):
