@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Quoting of bytes that came from a peer, for error texts and the log: the
- * escapes of Go's %q verb, which NATS clients expect (protocol, section 5).
+ * escapes of Go's %q verb, which nats-server uses in its error texts.
  */
 #ifndef BASE_ESCAPE_H
 #define BASE_ESCAPE_H

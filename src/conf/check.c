@@ -22,7 +22,8 @@
 #include "conf/prep.h"
 #include "conf/report.h"
 
-/* design: the rings of all ordered pairs, two spare slots included */
+/* As in shm/ring.h and master/zones.h: the rings of all ordered pairs of
+ * slots, two spare ones included. */
 #define RING_MIN (UINT64_C(64) << 10)
 #define SPARE_SLOTS 2
 /* Descriptors of a worker that are no clients, besides one per other slot. */

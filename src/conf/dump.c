@@ -99,8 +99,9 @@ conf_dump(const struct conf *conf, int fd)
 	int rc = -1;
 
 	buf_init(&buf, DUMP_MAX);
-	if (buf_appendf(&buf, "# natsd %s%s %s\n", *conf->file == '\0' ?
-		"built-in defaults" : "from ", conf->file, conf->digest) == 0 &&
+	if (buf_appendf(&buf, "# natsd %s%s%s%s\n", *conf->file == '\0' ?
+		"built-in defaults" : "from ", conf->file,
+		*conf->digest == '\0' ? "" : " ", conf->digest) == 0 &&
 	    append_section(&buf, OPT_TOP, conf) == 0 &&
 	    buf_appendf(&buf, "authorization {\n") == 0 &&
 	    append_section(&buf, OPT_AUTHORIZATION, conf) == 0 &&

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The sum of natsd.conf(5), LIMITS OF MEMORY; in the master and for -t. */
+/* The sum of natsd.conf(5), "Memory, all told"; in the master and for -t. */
 #include <config.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "master/bound.h"
@@ -56,13 +57,16 @@ size_t
 bound_format(const struct bound *b, char *out, size_t outlen)
 {
 	char s[7][SIZE_MAX_TEXT];
+	bool large = b->large != 0; /* most configurations have none */
 	int n;
 
 	n = snprintf(out, outlen, "Memory:   at most %s: %s rings, "
-	    "%s messages, %s subscriptions, %s large messages, "
-	    "%s connections%s, %s programs", format_size(s[0], b->total),
+	    "%s messages, %s subscriptions, %s%s%s connections%s, "
+	    "%s programs", format_size(s[0], b->total),
 	    format_size(s[1], b->rings), format_size(s[2], b->messages),
-	    format_size(s[3], b->subscriptions), format_size(s[4], b->large),
+	    format_size(s[3], b->subscriptions),
+	    large ? format_size(s[4], b->large) : "",
+	    large ? " large messages, " : "",
 	    format_size(s[5], b->connections != 0 ? b->connections :
 		    BOUND_CONNECTION),
 	    b->connections != 0 ? "" : " each, not counted",

@@ -23,7 +23,7 @@ struct bound {
 	uint64_t rings;		/* and as much that waits for room in them */
 	uint64_t messages;	/* memory_max */
 	uint64_t subscriptions; /* index_memory of each worker */
-	uint64_t large;		/* messages that come in pieces */
+	uint64_t large;		/* messages that come in pieces, 0 if none can */
 	uint64_t connections;	/* 0 if max_connections is unlimited */
 	uint64_t processes;
 	uint64_t total;
@@ -32,7 +32,7 @@ struct bound {
 void bound_compute(const struct conf *conf, uint32_t nworkers,
     struct bound *b);
 
-/* "Memory: at most 3.6 GB: ..."; the length, cut to what fits. */
+/* "Memory:   at most 3.4GB: ..."; the length, cut to what fits. */
 size_t bound_format(const struct bound *b, char *out, size_t outlen);
 
 #endif

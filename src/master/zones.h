@@ -15,8 +15,8 @@
 
 struct conf;
 
-/* Slots beyond the workers: for a successor while the dead one's is cleaned,
- * and for an upgraded worker beside its predecessor. */
+/* Slots beyond the workers: for successors while those of the dead are still
+ * being cleaned. */
 #define ZONES_SPARE_SLOTS 2
 
 struct zones {

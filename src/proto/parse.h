@@ -52,10 +52,11 @@ enum parse_status {
  * decides it first, so more bytes never change an error.
  *
  * max_control_line limits what lies between the verb with one blank behind it
- * and the line end: further blanks before the first argument count (section
- * 10), as does all behind PING, PONG and +OK.  A CR anywhere but before the LF
- * is PERR_UNKNOWN_OP in all verbs but these three; only if nothing but more
- * CRs stands between it and the LF it is PERR_SILENT_ARGS (section 9, V066).
+ * and the line end: further blanks before the first argument count, as does
+ * all behind PING, PONG and +OK (D07 and D08 in natsd-protocol(7)).  A CR
+ * anywhere but before the LF is PERR_UNKNOWN_OP in all verbs but these three;
+ * only if nothing but more CRs stands between it and the LF it is
+ * PERR_SILENT_ARGS (D09 and D10).
  * Sizes are not compared with max_payload here.
  */
 enum parse_status parse_line(const uint8_t *p, size_t len,

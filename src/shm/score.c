@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The scoreboard's place in an own zone; written by the zone's owner, read by
- * the master (the process' line) and by the monitor.
+ * the master (the process' line) and by other workers (what a reader has
+ * pending, and how many connections each has).
  */
 #include <config.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The slot table's changes, made by the master alone.  What it does to a slot
- * when is design; here is only what may follow what.
+ * The slot table's changes, made by the master alone: what may follow what.
+ * When it makes them, reap.c and spawn.c say.
  */
 #include <config.h>
 

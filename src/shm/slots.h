@@ -23,7 +23,7 @@ enum slot_state { /* stored as uint32_t */
 	SLOT_SPARE = 0,
 	SLOT_STARTING = 1,
 	SLOT_LIVE = 2,
-	SLOT_LEAVING = 3, /* lame: still live in the live word */
+	SLOT_LEAVING = 3, /* still live in the live word; not used yet */
 	SLOT_DEAD = 4 /* reaped, its zones not yet given back */
 };
 
@@ -52,8 +52,8 @@ struct slot_shm {
 /*
  * The control zone.
  *
- * Written by: the master alone.  If it dies every child drains and leaves;
- * a master that has re-executed itself goes on where it finds the words.
+ * Written by: the master alone.  If it dies every child drains and leaves,
+ * and the next master makes a new zone.
  * At every instant: a set bit of `live` belongs to a slot in state LIVE,
  * LEAVING, or DEAD (reaped, the bit about to go): state is stored first when
  * the bit comes and first when it goes.  Between the stores of live and

@@ -17,11 +17,12 @@
 /*
  * The first bytes of every zone: what it is and how large.
  *
- * Written by: the master, once, before the zone's descriptors leave
- * zone_create(); constant afterwards.  (The zone's writer could change it:
- * it is checked once, at mapping; see zone_write_head().)
+ * Written by: the master, before the zone's descriptors leave zone_create();
+ * constant afterwards.  The zone's writer could change it, gone mad: it is
+ * checked once, at mapping, and zone_write_head() and zone_mend() store the
+ * same values again.
  * At every instant: all three fields are right, since nobody but the master
- * has the zone while they are written.
+ * has the zone while they are written first, unless its writer has gone mad.
  * Publication: by the fork, or by the message that carries the descriptor.
  * Started afresh by: nobody; it outlives all processes but the master, and
  * lies in the head, which is never punched.

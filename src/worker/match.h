@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Who is interested in a subject: a walk over the tries of all live slots,
- * its result kept as design and figures say (src/README): one at hand, and a
- * small cache checked by generations.
+ * its result kept (src/README, section 4): one at hand, and a small cache
+ * checked by generations.
  */
 #ifndef WORKER_MATCH_H
 #define WORKER_MATCH_H

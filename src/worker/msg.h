@@ -17,7 +17,7 @@
 struct worker;
 struct sub;
 
-/* The default account; accounts come later, each with its own index root. */
+/* The only account there is; each one has an index root of its own. */
 #define ACCOUNT_DEFAULT 1u
 
 /* Who published: slot, its incarnation, and the publisher there. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sessions that are played every time: feature by feature, what was once
-wrong, and the test vectors of the protocol reference (tests/lib/vectors.py).
+wrong, and the test vectors (tests/lib/vectors.py).
 """
 
 from natsdtest import C0, C1, CE, CH, CN, CNE, CP, CV, auth, hpub, pub

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The test vectors of the protocol reference, sections 9.1 to 9.11 and 9.13.
+"""The test vectors of the protocol, each with a name (V001 and so on).
 
 A vector is a list of steps (connection, piece, piece ...), each piece being
 written by itself, and the answers in order, per connection.  "closed" names
 the connections that the server closes afterwards.  What nats-server 2.9.10
 answered is in "answers"; where natsd is to answer otherwise (as 2.15.1 does,
-or for a reason of its own) that is in "natsd".  The numbers are the rows'.
+or for a reason of its own) that is in "natsd".
 """
 
 import re

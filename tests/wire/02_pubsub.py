@@ -131,7 +131,7 @@ def wildcards(env):
 
 
 def matches(pattern, subject):
-    """The rule of the protocol reference, 3.2, in the plainest words."""
+    """The rule of natsd-protocol(7), SUBJECTS, in the plainest words."""
     pattern, subject = pattern.split(b"."), subject.split(b".")
     for at, token in enumerate(pattern):
         if token == b">":

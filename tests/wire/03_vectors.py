@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every test vector of the protocol reference, sent whole and byte by byte.
+"""Every test vector (lib/vectors.py), sent whole and byte by byte.
 
 The vectors of one configuration are one scenario.  Bytewise runs go over a
 Unix socket, where the sender sees that each byte was read before the next is
@@ -22,8 +22,8 @@ suite = Suite("vectors")
 # These wait for a timer: all are started before any is looked at.
 SLOW_ONES = {"V186", "V187", "V216"}
 
-# nats-server answers these differently when they arrive in pieces (protocol
-# reference, section 10); natsd must not.
+# nats-server answers these differently when they arrive in pieces; natsd must
+# not.
 QUIRKS = {"V066", "V122", "V123", "V162"}
 
 

@@ -233,6 +233,27 @@ def memory_bound(env):
         equal(status, 0, "exit status (%s)" % errors)
         check(" %s rings," % rings in out + errors, "%r: %r %r", text, out,
               errors)
+    # What no message can need is not spoken of.
+    for text, large in (("", None), ("max_payload = 3MB\n", " 36MB large ")):
+        status, out, errors, _ = check_file("workers = 4\n" + text)
+        equal(status, 0, "exit status (%s)" % errors)
+        check(large in out + errors if large else
+              "large" not in out + errors, "%r: %r %r", text, out, errors)
+
+
+@suite.scenario("--dump_config without a file has no blank at a line's end",
+                reference=False, workers=(1,))
+def dump_defaults(env):
+    with Folder("") as folder:
+        status, out, errors = run("--dump_config", "-c", folder.file)
+    equal(status, 0, "exit status (%s)" % errors)
+    check(out.startswith("# natsd from "), "the head is %r", out[:80])
+    check(not re.search(" $", out, re.M), "a blank ends a line of:\n%s", out)
+    if os.path.exists("/etc/natsd/natsd.conf"):
+        return
+    status, out, errors = run("--dump_config")
+    equal(status, 0, "exit status (%s)" % errors)
+    check(not re.search(" $", out, re.M), "a blank ends a line of:\n%s", out)
 
 
 @suite.scenario("--dump_config shows what is in force, but no secret",

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The scenarios of the protocol reference, section 9.14 (S and N rows), and
-the error texts of its section 5, each named by its row.
+"""Scenarios of what nats-server does over time (S), or does since a later
+version (N), and all error texts that it has in common with natsd.
 
-The vectors of sections 9.1 to 9.13 are in lib/vectors.py.  All of these can
-run against a nats-server (NATSD_REFERENCE), 2.9 or newer.
+What is said and answered at once is in lib/vectors.py.  All of these can run
+against a nats-server (NATSD_REFERENCE), 2.9 or newer.
 
-Left out of 9.14, for there is nothing of the kind in natsd:
+These numbers are not there, for there is nothing of the kind in natsd:
   S07 S08          lame duck mode
   S09 S11 N05 N08 N09   permissions, lists of users
   S15 to S19       TLS
@@ -15,9 +15,9 @@ Left out of 9.14, for there is nothing of the kind in natsd:
   S29 S30          allow_responses
   N06              max_connections 0 is no limit, as natsd.conf(5) says
   N07              no_auth_user
-Left out of 9.1 to 9.13 for the same reasons: V164, V191 to V215.
+Nor, for the same reasons, V164 and V191 to V215 in lib/vectors.py.
 
-Left out of section 5: errors of accounts (maximum account active connections
+Nor are these errors of nats-server: errors of accounts (maximum account active connections
 exceeded, Failed Account Registration), of account limits (maximum
 subscriptions exceeded as an end), of TLS (Secure Connection - TLS Required,
 Connection throttling is active), of JWTs (User Authentication Expired,
@@ -131,7 +131,7 @@ def s10(env):
         for client in clients:
             text = client.until_eof()
             # A user of nats-server that has no list of them is closed
-            # silently; section 10 leaves that open.
+            # silently; natsd does not (D48 in natsd-protocol(7)).
             check(text == NO or (not text and REFERENCE and old is USER),
                   "it ends by %s", show(text))
 
@@ -343,7 +343,7 @@ ERRORS = [
 ]
 
 
-@suite.scenario("section 5: the errors of Stale Connection",
+@suite.scenario("the errors of Stale Connection",
                 conf={"ping_interval": "300ms", "ping_max": 1})
 def stale(env):
     client = env.client(None)
@@ -356,7 +356,7 @@ def stale(env):
 def register(conf):
     mine = [row for row in ERRORS if row[1] == conf]
 
-    @suite.scenario("section 5: the errors of %s" % (
+    @suite.scenario("the errors of %s" % (
         ", ".join(conf) or "the default configuration"), conf=conf)
     def errors(env):
         for text, _, data, closed in mine:

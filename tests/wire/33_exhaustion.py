@@ -1086,14 +1086,21 @@ def told(env):
         ring = max(size for size in (2 ** k for k in range(16, 23))
                    if size * rings <= conf["ring_memory"])
         large = conf["max_payload"] + 4096 > ring / 2
-        parts = [2 * ring * rings, conf["memory_max"],
-                 n * conf["index_memory"],
-                 n * (n - 1) * conf["max_payload"] if large else 0,
-                 2048 * conf["max_connections"], 32 * MB * (n + 1)]
+        parts = {"rings": 2 * ring * rings, "messages": conf["memory_max"],
+                 "subscriptions": n * conf["index_memory"],
+                 "large messages": n * (n - 1) * conf["max_payload"]
+                 if large else 0,
+                 "connections": 2048 * conf["max_connections"],
+                 "programs": 32 * MB * (n + 1)}
+        parts = {name: size for name, size in parts.items() if size}
+        check(re.search(": %s, with" % ", ".join(
+            r"[\d.]+[KMGT]B " + name for name in parts), errors),
+            "expected %s: %s", ", ".join(parts), errors)
         got = said(errors)
+        equal(len(got), len(parts) + 1, "numbers in " + errors)
         for name, have, want in zip(
-                "total rings messages index large connections programs"
-                .split(), got, [sum(parts)] + parts):
+                ["total", *parts], got, [sum(parts.values()),
+                                         *parts.values()]):
             check(want <= have <= want * 1.1 + 1024, "%s of %r: %d, expected "
                   "%d: %s", name, conf, have, want, errors)
 
