@@ -24,6 +24,7 @@ import time
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454ca
 IFF_TUN_NO_PI = 0x1001
+SYN, ACK = 0x02, 0x10  # flags of TCP
 NEAR, FAR = "10.255.1.1", "10.255.1.2"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -172,8 +173,12 @@ class Forwarder:
             except OSError:
                 return
             head = (packet[0] & 15) * 4
-            ports = struct.unpack_from(">HH", packet, head) \
-                if packet[0] >> 4 == 4 and packet[9] == 6 else ()
+            ports = ()
+            if packet[0] >> 4 == 4 and packet[9] == 6:
+                ports = struct.unpack_from(">HH", packet, head)
+                if packet[head + 13] & (SYN | ACK) == SYN:
+                    # Another connection, from a port that is free again.
+                    self.dead.discard(ports[0])
             if self.rng.random() < self.loss or \
                     not self.dead.isdisjoint(ports):
                 self.lost += 1
