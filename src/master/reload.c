@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,19 @@ log_change(void *ctx, const char *name, const char *oldv, const char *newv,
 	else
 		log_warnx("%s: %s: changed, takes effect at the next restart "
 		    "(running: %s)", next->file, name, oldv);
+}
+
+/* Connections have their places in zones that were made at the start. */
+static void
+warn_room(const struct master *m, const struct conf *next)
+{
+	uint32_t room = m->zones.geo.nlines;
+
+	if (next->max_connections == m->conf.max_connections ||
+	    (next->max_connections != 0 && next->max_connections <= room))
+		return;
+	log_warnx("max_connections: until the next restart a worker has room "
+	    "for %" PRIu32 " connections", room);
 }
 
 /* The new file in the place that log lines and the master's own files have. */
@@ -283,6 +297,7 @@ reload_file(struct master *m, struct conf *next, struct conf *kept)
 		return;
 	}
 	conf_diff(&m->conf, next, log_change, next);
+	warn_room(m, kept);
 	commit(m, kept, snapshot);
 	/* Before the configuration: what acknowledges that listens there. */
 	for (i = 0; i < m->listeners.n; i++)

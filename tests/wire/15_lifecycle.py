@@ -405,6 +405,17 @@ def reload_limits(env):
         client.expect_eof()
 
 
+@suite.scenario("SIGHUP: more connections than there is room for",
+                reference=False)
+def reload_room(env):
+    server = env.own_server({"max_connections": 5})
+    server.reload({"max_connections": 261})
+    warning = "until the next restart a worker has room for 261 connections"
+    check(warning not in server.log(), "warned of what fits")
+    server.reload({"max_connections": 262})
+    check(warning in server.log(), "no warning")
+
+
 @suite.scenario("SIGHUP: ping_interval", reference=False)
 def reload_ping(env):
     server = env.own_server({"ping_interval": "2s"})
