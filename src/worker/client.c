@@ -1134,6 +1134,18 @@ client_read(struct worker *w, struct client *c)
 	c->changing = w->matcher.view - changes > CHANGES_MANY;
 }
 
+/* Where many connect at once no chunk of output is to be held for each; what
+ * others have to get before it goes first. */
+static void
+flush_pong(struct worker *w, struct client *c)
+{
+	const struct client_head *head = &w->list[LIST_FLUSH];
+
+	if (head->first == c->line + 1 && head->last == head->first &&
+	    c->state == CLIENT_OPEN && !c->blocked)
+		client_flush_early(w, c);
+}
+
 void
 client_read_ready(struct worker *w)
 {
@@ -1147,8 +1159,11 @@ client_read_ready(struct worker *w)
 		if (c->state == CLIENT_DOOMED || c->wait != WAIT_NONE ||
 		    client_listed(c, LIST_STALLED))
 			continue;
+		c->ponged = false;
 		client_read(w, c);
 		stall_after_read(w, c);
+		if (c->ponged)
+			flush_pong(w, c);
 		if (c->readable && c->state != CLIENT_DOOMED &&
 		    c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
 			client_list_add(w, c, LIST_READY);

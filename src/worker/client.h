@@ -113,6 +113,7 @@ struct client {
 	bool counted : 1; /* among the connections */
 	bool changing : 1; /* its last read() brought many SUBs or UNSUBs */
 	bool granted : 1; /* its timer was put off once */
+	bool ponged : 1; /* its last read() brought a PING */
 	uint32_t line; /* scoreboard line, and index in w->client */
 	uint32_t num;
 	uint32_t ticket;

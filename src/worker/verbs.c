@@ -594,6 +594,7 @@ do_ping(struct worker *w, struct client *c, const struct parse_op *op)
 		trace_in(w, c, "PING", NULL);
 	active(w, c);
 	reply(w, c, "PONG\r\n", 6);
+	c->ponged = true;
 	return op->line_len;
 }
 
