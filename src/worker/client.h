@@ -46,7 +46,7 @@ enum client_list {
 	LIST_FLUSH, /* has output of this iteration */
 	LIST_BLOCKED, /* its socket takes no more for now */
 	LIST_DOOMED,
-	/* The link of these is in what they have then alone. */
+	/* Of these the link is in client_wait and client_stall. */
 	LIST_WAIT, /* see enum client_why; in order */
 	LIST_STALLED, /* held back for a while */
 	LISTS
@@ -82,7 +82,7 @@ struct client {
 	struct subscriber who; /* first: see client_of() */
 	struct loop_fd lfd;
 	struct loop_timer timer; /* authentication, ping, linger */
-	struct client_link link[LIST_WAIT]; /* the other lists': see there */
+	struct client_link link[LIST_WAIT]; /* of those before it */
 	uint32_t round; /* the pass over a list that has seen it last */
 	uint8_t in_list; /* bit per list */
 	uint8_t state;
@@ -127,10 +127,9 @@ struct client {
 	uint64_t asked; /* slots that got asking messages since last PONG */
 	uint64_t ping_sent_ns; /* the last one */
 	struct connect_opts *credentials; /* of CONNECT, if they matter */
-	/* each NULL if it has none: */
-	struct client_input *in; /* a partial line or message, or all that
-	    followed when it was parked */
-	struct client_input *big; /* a large message, read straight into it */
+	/* Each NULL if there is none.  A partial line or message, or all that
+	 * followed when it was parked; a large message, read straight there */
+	struct client_input *in, *big;
 	struct bigmsg *bigmsg; /* on its way through the rings */
 	struct client_wait *waiting; /* while wait is not WAIT_NONE */
 	struct client_stall *stall; /* stall.c: held back, or lately */
