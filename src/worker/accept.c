@@ -324,20 +324,17 @@ welcome(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	score_add(&w->score->total_connections, 1);
 	log_debug("%s - Client connection created", client_name(w, c));
 	send_info(w, c);
+	/* No chunk of output is held for each of many; and it is in a packet
+	 * of its own: libnats takes the first line of a read for INFO and
+	 * forgets the rest. */
+	client_flush_early(w, c);
 	short_of = places_taken(w, 1);
-	if (short_of)
+	if (short_of) {
 		note_trouble(w, EMFILE);
-	if (short_of || !within_limit(w)) {
-		/* In a packet of its own: libnats takes the first line of
-		 * a read for INFO and forgets the rest. */
-		client_flush(w, c);
-		if (short_of) {
-			w->trouble.shed++;
-			client_error(w, c, PERR_MAX_CONNECTIONS, nothing,
-			    nothing);
-		} else
-			too_many(w, c);
-	}
+		w->trouble.shed++;
+		client_error(w, c, PERR_MAX_CONNECTIONS, nothing, nothing);
+	} else if (!within_limit(w))
+		too_many(w, c);
 }
 
 /* ---- listening ------------------------------------------------------- */

@@ -23,7 +23,7 @@ struct big_part {
 
 struct bigmsg {
 	struct client *c; /* its input waits; NULL: it is gone */
-	uint8_t *memory;
+	void *memory; /* counts in w->mem_in */
 	uint32_t memory_len;
 	const uint8_t *body; /* in memory */
 	uint32_t body_len;
@@ -40,14 +40,13 @@ big_new(struct worker *w, struct client *c, const uint8_t *body, uint32_t len)
 		return NULL;
 	b->c = c;
 	b->body_len = len;
-	if (c->big != NULL && body >= c->big && body < c->big + c->big_need) {
-		/* The buffer it was read into goes along, and stays
-		 * counted. */
+	if (c->big != NULL && body >= c->big->data &&
+	    body < c->big->data + c->big->cap) {
+		/* What it was read into goes along, and stays counted. */
 		b->memory = c->big;
-		b->memory_len = c->big_need;
+		b->memory_len = c->big->cap;
 		b->body = body;
 		c->big = NULL;
-		c->big_have = c->big_need = 0;
 		return b;
 	}
 	if ((b->memory = malloc(len)) == NULL) {

@@ -56,11 +56,19 @@ client_first(const struct worker *w, enum client_list l)
 	return linked(w, w->list[l].first);
 }
 
-struct client *
-client_next(const struct worker *w, const struct client *c,
-    enum client_list l)
+/* That of a list it is in, or about to be. */
+static inline struct client_link *
+link_of(struct client *c, enum client_list l)
 {
-	return linked(w, c->link[l].next);
+	if (l < LIST_WAIT)
+		return &c->link[l];
+	return l == LIST_WAIT ? &c->waiting->link : &c->stall->link;
+}
+
+struct client *
+client_next(const struct worker *w, struct client *c, enum client_list l)
+{
+	return linked(w, link_of(c, l)->next);
 }
 
 struct client *
@@ -77,14 +85,16 @@ client_list_add(struct worker *w, struct client *c, enum client_list l)
 {
 	struct client_head *head = &w->list[l];
 	uint32_t self = c->line + 1;
+	struct client_link *k;
 
 	if (client_listed(c, l))
 		return;
 	c->in_list |= (uint8_t)(1u << l);
-	c->link[l].next = 0;
-	c->link[l].prev = head->last;
+	k = link_of(c, l);
+	k->next = 0;
+	k->prev = head->last;
 	if (head->last != 0)
-		linked(w, head->last)->link[l].next = self;
+		link_of(linked(w, head->last), l)->next = self;
 	else
 		head->first = self;
 	head->last = self;
@@ -94,17 +104,18 @@ void
 client_list_del(struct worker *w, struct client *c, enum client_list l)
 {
 	struct client_head *head = &w->list[l];
-	struct client_link *k = &c->link[l];
+	struct client_link *k;
 
 	if (!client_listed(c, l))
 		return;
 	c->in_list &= (uint8_t)~(1u << l);
+	k = link_of(c, l);
 	if (k->next != 0)
-		linked(w, k->next)->link[l].prev = k->prev;
+		link_of(linked(w, k->next), l)->prev = k->prev;
 	else
 		head->last = k->prev;
 	if (k->prev != 0)
-		linked(w, k->prev)->link[l].next = k->next;
+		link_of(linked(w, k->prev), l)->next = k->next;
 	else
 		head->first = k->next;
 }
@@ -271,7 +282,7 @@ client_new(struct worker *w, int fd, const struct sockaddr_storage *addr,
 	c->unix_peer = unix_peer;
 	score_open(w, c, addr);
 	defaults(w, c);
-	c->last_progress_ms = w->now_ms;
+	c->last_progress_ms = (uint32_t)w->now_ms;
 	c->counted = true;
 	w->client[line] = c;
 	client_timer_start(w, c);
@@ -296,24 +307,33 @@ client_unsubscribe(struct worker *w, struct client *c)
 }
 
 static void
+drop_in(struct worker *w, struct client *c)
+{
+	if (c->in == NULL)
+		return;
+	w->mem_in -= c->in->cap;
+	free(c->in);
+	c->in = NULL;
+}
+
+static void
 drop_big(struct worker *w, struct client *c)
 {
 	if (c->big == NULL)
 		return;
-	w->mem_in -= c->big_need;
-	w->pool.freed += c->big_need;
+	w->mem_in -= c->big->cap;
+	w->pool.freed += c->big->cap;
 	free(c->big);
 	c->big = NULL;
-	c->big_have = c->big_need = 0;
 }
 
+/* It goes on, or is closed; it is off LIST_WAIT. */
 static void
-drop_in(struct worker *w, struct client *c)
+wait_end(struct client *c)
 {
-	w->mem_in -= c->in_cap;
-	free(c->in);
-	c->in = NULL;
-	c->in_len = c->in_cap = 0;
+	free(c->waiting);
+	c->waiting = NULL;
+	c->wait = WAIT_NONE;
 }
 
 /* No more input is taken from it, and it is no connection any more.  The
@@ -323,7 +343,8 @@ retire(struct worker *w, struct client *c)
 {
 	client_list_del(w, c, LIST_WAIT);
 	client_list_del(w, c, LIST_STALLED);
-	c->wait = WAIT_NONE;
+	wait_end(c);
+	stall_end(c);
 	if (c->counted) {
 		c->counted = false;
 		score_sub(&w->score->connections, 1);
@@ -470,7 +491,6 @@ client_free(struct worker *w, struct client *c)
 	w->client[c->line] = NULL;
 	accept_line_free(w, c->line);
 	connect_free(&c->credentials);
-	free(c->barrier);
 	free(c);
 	w->pool.freed += sizeof *c;
 }
@@ -557,8 +577,9 @@ ping_due(struct worker *w, struct client *c)
 {
 	uint64_t interval = w->conf.ping_interval_ms;
 	bool quiet = w->now_ms - score_get(&c->score->last_ms) >= interval;
+	/* As nats-server: an hour after the last PING. */
 	bool refresh = c->rtt_known &&
-	    w->now_ms - c->rtt_at_ms > RTT_REFRESH_MS;
+	    w->now_ms > c->ping_sent_ns / 1000000 + RTT_REFRESH_MS;
 
 	/* If its input waits, its silence is ours: so may its PONG. */
 	if (c->wait == WAIT_NONE && (c->first_ping || quiet || refresh)) {
@@ -609,14 +630,14 @@ memory_deadline(struct worker *w)
 			break;
 		}
 	if (first == NULL ||
-	    w->now_ms - first->wait_since_ms < w->conf.write_deadline_ms)
+	    w->now_ms - first->waiting->since_ms < w->conf.write_deadline_ms)
 		return;
 	while ((c = client_walk(w, &line)) != NULL)
 		if (c->state == CLIENT_OPEN && c->big != NULL &&
-		    c->big_have < c->big_need && (oldest == NULL ||
-		    c->wait_since_ms < oldest->wait_since_ms))
+		    c->big->len < c->big->cap && (oldest == NULL ||
+		    c->big->since_ms < oldest->big->since_ms))
 			oldest = c;
-	first->wait_since_ms = w->now_ms;
+	first->waiting->since_ms = w->now_ms;
 	if (oldest == NULL)
 		return;
 	log_limited(&w->limit_client, LOG_LVL_WARN,
@@ -635,7 +656,8 @@ unsent(const struct client *c)
 static size_t
 unread(const struct client *c)
 {
-	return c->in_cap + (c->big != NULL ? c->big_need : 0);
+	return (c->in != NULL ? c->in->cap : 0) +
+	    (c->big != NULL ? c->big->cap : 0);
 }
 
 static struct client *
@@ -729,9 +751,9 @@ write_deadlines(struct worker *w)
 
 	for (c = client_first(w, LIST_BLOCKED); c != NULL; c = next) {
 		next = client_next(w, c, LIST_BLOCKED);
-		if (c->out.bytes == 0 || c->state != CLIENT_OPEN || w->now_ms -
-		    c->last_progress_ms <= w->conf.write_deadline_ms ||
-		    client_progress(w, c))
+		if (c->out.bytes == 0 || c->state != CLIENT_OPEN ||
+		    client_no_progress_ms(w, c) <=
+		    w->conf.write_deadline_ms || client_progress(w, c))
 			continue;
 		slow_deadline(w, c);
 		out_clear(&w->pool, &c->out);
@@ -748,18 +770,28 @@ client_tick(struct worker *w)
 
 /* ---- waiting --------------------------------------------------------- */
 
-void
-client_hold(struct worker *w, struct client *c, enum client_wait why,
+bool
+client_hold(struct worker *w, struct client *c, enum client_why why,
     uint64_t slots)
 {
+	struct client_wait *k;
+
+	k = malloc(sizeof *k +
+	    (why == WAIT_BARRIER ? SLOTS_MAX * sizeof *k->number : 0));
+	if (k == NULL) {
+		client_no_memory(w, c);
+		return false;
+	}
+	k->slots = slots;
+	k->since_ms = w->now_ms;
+	c->waiting = k;
 	c->wait = (uint8_t)why;
-	c->wait_slots = slots;
-	c->wait_since_ms = w->now_ms;
 	worker_tick_soon(w);
 	if (why == WAIT_RING)
 		w->parked |= slots;
 	client_list_add(w, c, LIST_WAIT);
 	client_list_del(w, c, LIST_READY);
+	return true;
 }
 
 static bool
@@ -777,16 +809,16 @@ client_released(struct worker *w, struct client *c)
 
 	switch (c->wait) {
 	case WAIT_RING:
-		if ((c->wait_slots & w->parked) != 0)
+		if ((c->waiting->slots & w->parked) != 0)
 			return false; /* others are before it */
-		for (set = c->wait_slots; set != 0; set &= set - 1)
+		for (set = c->waiting->slots; set != 0; set &= set - 1)
 			if (!peer_ready(w, (slotno)__builtin_ctzll(set)))
 				return false;
 		return true;
 	case WAIT_BARRIER:
-		for (set = c->wait_slots; set != 0; set &= set - 1) {
+		for (set = c->waiting->slots; set != 0; set &= set - 1) {
 			s = (slotno)__builtin_ctzll(set);
-			if (!peer_answered(w, s, c->barrier[s]))
+			if (!peer_answered(w, s, c->waiting->number[s]))
 				return false;
 		}
 		return true;
@@ -816,7 +848,7 @@ client_resume_waiting(struct worker *w)
 		else {
 			client_list_add(w, c, LIST_WAIT);
 			if (c->wait == WAIT_RING)
-				w->parked |= c->wait_slots;
+				w->parked |= c->waiting->slots;
 		}
 	}
 }
@@ -835,7 +867,7 @@ client_may_resume(struct worker *w)
 		if (client_released(w, c))
 			break;
 		if (c->wait == WAIT_RING)
-			w->parked |= c->wait_slots;
+			w->parked |= c->waiting->slots;
 	}
 	w->parked = parked;
 	return c != NULL;
@@ -843,33 +875,41 @@ client_may_resume(struct worker *w)
 
 /* ---- input ----------------------------------------------------------- */
 
+/* Room for so many bytes; NULL (and the client is closed): no memory. */
+static struct client_input *
+input_new(struct worker *w, struct client *c, size_t cap)
+{
+	struct client_input *in = malloc(sizeof *in + cap);
+
+	if (in == NULL) {
+		client_no_memory(w, c);
+		return NULL;
+	}
+	in->len = 0;
+	in->cap = (uint32_t)cap;
+	w->mem_in += cap;
+	return in;
+}
+
 /* Keep what was not used; p may lie in c->in. */
 static void
 keep_input(struct worker *w, struct client *c, const uint8_t *p, size_t len)
 {
-	uint8_t *np;
+	struct client_input *in;
 
 	if (len == 0) {
 		drop_in(w, c);
 		return;
 	}
-	if (c->in != NULL && p >= c->in && p < c->in + c->in_cap) {
-		memmove(c->in, p, len);
-		c->in_len = (uint32_t)len;
-		return;
-	}
-	if (len > c->in_cap) {
-		if ((np = malloc(len)) == NULL) {
-			client_no_memory(w, c);
+	/* What lies in it fits. */
+	if (c->in == NULL || len > c->in->cap) {
+		if ((in = input_new(w, c, len)) == NULL)
 			return;
-		}
 		drop_in(w, c);
-		c->in = np;
-		c->in_cap = (uint32_t)len;
-		w->mem_in += len;
+		c->in = in;
 	}
-	memcpy(c->in, p, len);
-	c->in_len = (uint32_t)len;
+	memmove(c->in->data, p, len);
+	c->in->len = (uint32_t)len;
 }
 
 /* The message that begins at p is not whole and large: a buffer of its
@@ -889,18 +929,14 @@ start_big(struct worker *w, struct client *c, const uint8_t *p, size_t len)
 	}
 	if (!room_for_big(w, need)) {
 		keep_input(w, c, p, len);
-		client_hold(w, c, WAIT_MEMORY, 0);
+		(void)client_hold(w, c, WAIT_MEMORY, 0);
 		return;
 	}
-	if ((c->big = malloc(need)) == NULL) {
-		client_no_memory(w, c);
+	if ((c->big = input_new(w, c, need)) == NULL)
 		return;
-	}
-	c->big_need = need;
-	c->big_have = (uint32_t)len;
-	c->wait_since_ms = w->now_ms;
-	w->mem_in += need;
-	memcpy(c->big, p, len);
+	c->big->len = (uint32_t)len;
+	c->big->since_ms = w->now_ms;
+	memcpy(c->big->data, p, len);
 	drop_in(w, c);
 }
 
@@ -926,8 +962,8 @@ process(struct worker *w, struct client *c, const uint8_t *p, size_t len,
 static bool
 process_big(struct worker *w, struct client *c, bool *more, uint8_t *next)
 {
-	uint8_t *p = c->big;
-	size_t have = c->big_have, used;
+	uint8_t *p = c->big->data;
+	size_t have = c->big->len, used;
 
 	*more = false;
 	*next = p[have - 1];
@@ -943,27 +979,27 @@ process_big(struct worker *w, struct client *c, bool *more, uint8_t *next)
 static bool
 big_whole(const struct client *c)
 {
-	return c->big != NULL && (c->big_have == c->big_need ||
-	    (c->big_have == c->big_need - 1 &&
-	    c->big[c->big_have - 1] == '\n'));
+	const struct client_input *big = c->big;
+
+	return big != NULL && (big->len == big->cap ||
+	    (big->len == big->cap - 1 && big->data[big->len - 1] == '\n'));
 }
 
 /* Put a byte in front of the input that waits. */
 static int
 unread_byte(struct worker *w, struct client *c, uint8_t byte)
 {
-	uint8_t *np;
+	size_t len = c->in != NULL ? c->in->len : 0;
+	struct client_input *in = input_new(w, c, len + 1);
 
-	if ((np = realloc(c->in, (size_t)c->in_len + 1)) == NULL) {
-		client_no_memory(w, c);
+	if (in == NULL)
 		return -1;
-	}
-	memmove(np + 1, np, c->in_len);
-	np[0] = byte;
-	w->mem_in -= c->in_cap;
-	c->in = np;
-	c->in_cap = ++c->in_len;
-	w->mem_in += c->in_cap;
+	in->data[0] = byte;
+	if (len > 0)
+		memcpy(in->data + 1, c->in->data, len);
+	in->len = (uint32_t)len + 1;
+	drop_in(w, c);
+	c->in = in;
 	return 0;
 }
 
@@ -974,7 +1010,7 @@ client_resume(struct worker *w, struct client *c)
 	uint8_t next;
 
 	worker_serves(w, c);
-	c->wait = WAIT_NONE;
+	wait_end(c);
 	w->drained = false;
 	peer_look(w);
 	if (big_whole(c)) {
@@ -983,8 +1019,9 @@ client_resume(struct worker *w, struct client *c)
 		if (more && unread_byte(w, c, next) != 0)
 			return;
 	}
-	if (c->state == CLIENT_OPEN && c->wait == WAIT_NONE && c->in_len > 0)
-		process(w, c, c->in, c->in_len, c->in + c->in_len);
+	if (c->state == CLIENT_OPEN && c->wait == WAIT_NONE && c->in != NULL)
+		process(w, c, c->in->data, c->in->len,
+		    c->in->data + c->in->len);
 	if (c->state == CLIENT_OPEN && c->wait == WAIT_NONE && c->readable &&
 	    !client_listed(c, LIST_STALLED))
 		client_list_add(w, c, LIST_READY);
@@ -1012,14 +1049,14 @@ input_end(struct worker *w, struct client *c, ssize_t n)
 static void
 read_big(struct worker *w, struct client *c, size_t most)
 {
-	uint32_t rest = c->big_need - c->big_have;
+	uint32_t rest = c->big->cap - c->big->len;
 	uint8_t *in = worker_in(w);
 	struct iovec iov[2];
 	size_t asked = rest + most;
 	bool more;
 	ssize_t n;
 
-	iov[0].iov_base = c->big + c->big_have;
+	iov[0].iov_base = c->big->data + c->big->len;
 	iov[0].iov_len = rest;
 	iov[1].iov_base = in;
 	iov[1].iov_len = most;
@@ -1029,15 +1066,15 @@ read_big(struct worker *w, struct client *c, size_t most)
 		return;
 	}
 	c->readable = (size_t)n == asked || c->to_end;
-	c->wait_since_ms = w->now_ms;
+	c->big->since_ms = w->now_ms;
 	peer_look(w);
 	if ((size_t)n < rest) {
-		c->big_have += (uint32_t)n;
+		c->big->len += (uint32_t)n;
 		n = 0;
 		if (!big_whole(c))
 			return;
 	} else {
-		c->big_have = c->big_need;
+		c->big->len = c->big->cap;
 		n -= rest;
 	}
 	if (process_big(w, c, &more, in - 1) && more) {
@@ -1069,7 +1106,7 @@ client_read(struct worker *w, struct client *c)
 	    WORKER_READ);
 	uint64_t changes = w->matcher.view;
 	uint8_t *in = worker_in(w);
-	size_t carry = c->in_len;
+	size_t carry = c->in != NULL ? c->in->len : 0;
 	ssize_t n;
 
 	worker_serves(w, c);
@@ -1092,9 +1129,21 @@ client_read(struct worker *w, struct client *c)
 	c->readable = (size_t)n == most || c->to_end;
 	peer_look(w);
 	if (carry > 0)
-		memcpy(in - carry, c->in, carry);
+		memcpy(in - carry, c->in->data, carry);
 	process(w, c, in - carry, carry + (size_t)n, in + n + OUT_SLACK);
 	c->changing = w->matcher.view - changes > CHANGES_MANY;
+}
+
+/* Where many connect at once no chunk of output is to be held for each; what
+ * others have to get before it goes first. */
+static void
+flush_pong(struct worker *w, struct client *c)
+{
+	const struct client_head *head = &w->list[LIST_FLUSH];
+
+	if (head->first == c->line + 1 && head->last == head->first &&
+	    c->state == CLIENT_OPEN && !c->blocked)
+		client_flush_early(w, c);
 }
 
 void
@@ -1110,8 +1159,11 @@ client_read_ready(struct worker *w)
 		if (c->state == CLIENT_DOOMED || c->wait != WAIT_NONE ||
 		    client_listed(c, LIST_STALLED))
 			continue;
+		c->ponged = false;
 		client_read(w, c);
 		stall_after_read(w, c);
+		if (c->ponged)
+			flush_pong(w, c);
 		if (c->readable && c->state != CLIENT_DOOMED &&
 		    c->wait == WAIT_NONE && !client_listed(c, LIST_STALLED))
 			client_list_add(w, c, LIST_READY);

@@ -7,6 +7,7 @@
 
 #include <sys/socket.h>
 
+#include <assert.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -21,6 +22,7 @@
 
 struct worker;
 struct bigmsg;
+struct client_stall;
 struct score_conn_shm;
 struct client_drops;
 
@@ -31,7 +33,7 @@ enum client_state {
 };
 
 /* Why its input waits. */
-enum client_wait {
+enum client_why {
 	WAIT_NONE = 0,
 	WAIT_RING, /* parked: no room in a ring */
 	WAIT_BARRIER, /* for answers, before its next reply */
@@ -42,10 +44,11 @@ enum client_wait {
 enum client_list {
 	LIST_READY, /* may have something to read */
 	LIST_FLUSH, /* has output of this iteration */
-	LIST_WAIT, /* see enum client_wait; in order */
-	LIST_STALLED, /* held back for a while */
 	LIST_BLOCKED, /* its socket takes no more for now */
 	LIST_DOOMED,
+	/* Of these the link is in client_wait and client_stall. */
+	LIST_WAIT, /* see enum client_why; in order */
+	LIST_STALLED, /* held back for a while */
 	LISTS
 };
 
@@ -58,15 +61,33 @@ struct client_head {
 	uint32_t first, last;
 };
 
+/* Input that is kept; cap counts in w->mem_in. */
+struct client_input {
+	uint32_t len, cap;
+	uint64_t since_ms; /* large message: its last byte has come */
+	uint8_t data[];
+};
+
+/* While its input waits: from client_hold() until it goes on or is closed. */
+struct client_wait {
+	struct client_link link; /* LIST_WAIT */
+	uint64_t slots; /* WAIT_RING: rings; WAIT_BARRIER: who answers */
+	uint64_t since_ms;
+	uint64_t number[]; /* WAIT_BARRIER: see peer_ask() */
+};
+
+/* There are many that do nothing: what one has only while it waits, is held
+ * back or loses messages lies elsewhere, and goes when that is over. */
 struct client {
 	struct subscriber who; /* first: see client_of() */
 	struct loop_fd lfd;
 	struct loop_timer timer; /* authentication, ping, linger */
-	struct client_link link[LISTS];
+	struct client_link link[LIST_WAIT]; /* of those before it */
 	uint32_t round; /* the pass over a list that has seen it last */
-	uint16_t in_list; /* bit per list */
+	uint8_t in_list; /* bit per list */
 	uint8_t state;
-	uint8_t wait;
+	uint8_t wait; /* an enum client_why */
+	uint8_t pings_out;
 	/* options of CONNECT in force, and two as they were asked for: the
 	 * configuration may be against them, and change */
 	bool verbose : 1;
@@ -92,38 +113,29 @@ struct client {
 	bool counted : 1; /* among the connections */
 	bool changing : 1; /* its last read() brought many SUBs or UNSUBs */
 	bool granted : 1; /* its timer was put off once */
-	uint8_t pings_out;
-	uint8_t stall_slot; /* whose reader held it back last (stall.c) */
+	bool ponged : 1; /* its last read() brought a PING */
 	uint32_t line; /* scoreboard line, and index in w->client */
 	uint32_t num;
 	uint32_t ticket;
-	uint32_t stall_line; /* that reader's, in the scoreboard there */
+	uint32_t need; /* bytes of the message that is not whole, or 0 */
+	uint32_t last_progress_ms; /* the socket took something: low bits */
+	uint32_t refused_ms; /* the same of when it refused last */
+	int kernel_queue; /* bytes in its send queue when last looked at */
 	struct score_conn_shm *score;
 	struct sub_map subs;
 	struct out out;
-	/* input that waits: a partial line or message, or all that followed
-	 * when it was parked */
-	uint8_t *in;
-	uint32_t in_len, in_cap;
-	uint32_t need; /* bytes of the message that is not whole, or 0 */
-	uint32_t stall_mark; /* its last record in the ring to stall_slot */
-	/* a large message, read straight into a buffer of its size */
-	uint8_t *big;
-	uint32_t big_have, big_need;
-	struct bigmsg *bigmsg; /* on its way through the rings */
-	uint64_t wait_slots; /* WAIT_RING: rings; WAIT_BARRIER: who answers */
 	uint64_t asked; /* slots that got asking messages since last PONG */
-	uint64_t *barrier; /* WAIT_BARRIER: numbers, SLOTS_MAX of them */
-	uint64_t stall_until_ms;
-	uint64_t last_progress_ms; /* the socket took something */
-	int kernel_queue; /* bytes in its send queue when last looked at */
-	uint32_t refused_ms; /* low bits of when the socket refused last */
+	uint64_t ping_sent_ns; /* the last one */
+	struct connect_opts *credentials; /* of CONNECT, if they matter */
+	/* Each NULL if there is none.  A partial line or message, or all that
+	 * followed when it was parked; a large message, read straight there */
+	struct client_input *in, *big;
+	struct bigmsg *bigmsg; /* on its way through the rings */
+	struct client_wait *waiting; /* while wait is not WAIT_NONE */
+	struct client_stall *stall; /* stall.c: held back, or lately */
 	struct client_drops *drops; /* slow.c: while messages are dropped */
-	uint64_t wait_since_ms;
-	uint64_t ping_sent_ns;
-	uint64_t rtt_at_ms;
-	struct connect_opts *credentials; /* of CONNECT; NULL = none */
 };
+static_assert(sizeof(struct client) <= 264, "an idle connection is small");
 
 static inline struct client *
 client_of(struct subscriber *who)
@@ -194,8 +206,9 @@ void client_recheck(struct worker *w, struct client *c);
 /* Once in 100 ms at most: write deadlines, memory waits. */
 void client_tick(struct worker *w);
 
-/* Its input waits: why, and for which slots. */
-void client_hold(struct worker *w, struct client *c, enum client_wait why,
+/* Its input waits: why, and for which slots.  False: there is no memory for
+ * that, it is closed. */
+bool client_hold(struct worker *w, struct client *c, enum client_why why,
     uint64_t slots);
 /* May its input go on? */
 bool client_released(struct worker *w, struct client *c);
@@ -218,7 +231,7 @@ void client_list_add(struct worker *w, struct client *c, enum client_list l);
 void client_list_del(struct worker *w, struct client *c, enum client_list l);
 /* A walk: first, and next of c; NULL at the end. */
 struct client *client_first(const struct worker *w, enum client_list l);
-struct client *client_next(const struct worker *w, const struct client *c,
+struct client *client_next(const struct worker *w, struct client *c,
     enum client_list l);
 /* All of them, by their lines: *line starts at 0.  NULL at the end. */
 struct client *client_walk(const struct worker *w, uint32_t *line);

@@ -147,7 +147,7 @@ client_progress(struct worker *w, struct client *c)
 	if (n >= c->kernel_queue)
 		return false;
 	c->kernel_queue = n;
-	c->last_progress_ms = w->now_ms;
+	c->last_progress_ms = (uint32_t)w->now_ms;
 	return true;
 }
 
@@ -187,7 +187,7 @@ stall_check(struct worker *w, struct client *c, struct msg *m, size_t n,
 		return c->state == CLIENT_OPEN;
 	if (w->conf.no_fast_producer_stall)
 		return false;
-	if (w->now_ms - c->last_progress_ms > STALL_PROGRESS_MS)
+	if (client_no_progress_ms(w, c) > STALL_PROGRESS_MS)
 		return true;
 	ms = c->out.bytes + n >= max ? STALL_FULL_MS : STALL_MS;
 	ms = count < STALL_SLICE_MS / ms ? ms * count : STALL_SLICE_MS;
@@ -221,7 +221,7 @@ block(struct worker *w, struct client *c)
 	int n = kernel_queue(c);
 
 	if (!client_listed(c, LIST_BLOCKED) || n < c->kernel_queue)
-		c->last_progress_ms = w->now_ms;
+		c->last_progress_ms = (uint32_t)w->now_ms;
 	c->kernel_queue = n;
 	c->refused_ms = (uint32_t)clock_mono_ms();
 	worker_tick_soon(w);
@@ -254,7 +254,7 @@ write_now(struct worker *w, struct client *c, const struct out_extra *x,
 		client_fail(w, c, "Write Error");
 		return false;
 	}
-	c->last_progress_ms = w->now_ms;
+	c->last_progress_ms = (uint32_t)w->now_ms;
 	if (st == OUT_DONE)
 		unblock(w, c);
 	client_tell_pending(c);
@@ -600,7 +600,7 @@ client_flush(struct worker *w, struct client *c)
 		return;
 	}
 	if (c->out.bytes != before)
-		c->last_progress_ms = w->now_ms;
+		c->last_progress_ms = (uint32_t)w->now_ms;
 	client_tell_pending(c);
 }
 

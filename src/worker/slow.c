@@ -62,7 +62,7 @@ seconds(uint64_t ms)
 static struct seconds
 idle(const struct worker *w, const struct client *c)
 {
-	return seconds(w->now_ms - c->last_progress_ms);
+	return seconds(client_no_progress_ms(w, c));
 }
 
 /* ---- closed ---------------------------------------------------------- */

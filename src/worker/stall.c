@@ -9,6 +9,8 @@
  */
 #include <config.h>
 
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "worker/worker_priv.h"
 
@@ -36,28 +38,44 @@ pending(const struct worker *w, slotno slot, uint32_t line)
 static bool
 lately(const struct worker *w, const struct client *c)
 {
-	return c->stall_until_ms != 0 && (c->stall_until_ms > w->now_ms ||
-	    w->now_ms - c->stall_until_ms < STALL_LATELY_MS);
+	const struct client_stall *k = c->stall;
+
+	return k != NULL && k->until_ms != 0 && (k->until_ms > w->now_ms ||
+	    w->now_ms - k->until_ms < STALL_LATELY_MS);
+}
+
+void
+stall_end(struct client *c)
+{
+	free(c->stall);
+	c->stall = NULL;
 }
 
 void
 stall(struct worker *w, struct client *c, uint32_t ms, slotno slot,
     uint32_t line)
 {
+	struct client_stall *k = c->stall;
+
 	if (c->state != CLIENT_OPEN)
 		return;
-	/* Of several readers it waits for the one that is worst off. */
-	if (!lately(w, c) || pending(w, slot, line) >=
-	    pending(w, c->stall_slot, c->stall_line)) {
-		c->stall_slot = (uint8_t)slot;
-		c->stall_line = line;
-		c->stall_mark = ring_tx_mark(&w->peer[slot].tx);
+	if (k == NULL) {
+		if ((k = calloc(1, sizeof *k)) == NULL)
+			return;
+		c->stall = k;
 	}
-	if (c->stall_until_ms < w->now_ms)
-		c->stall_until_ms = w->now_ms;
-	c->stall_until_ms += ms;
-	if (c->stall_until_ms > w->now_ms + STALL_MOST_MS)
-		c->stall_until_ms = w->now_ms + STALL_MOST_MS;
+	/* Of several readers it waits for the one that is worst off. */
+	if (!lately(w, c) ||
+	    pending(w, slot, line) >= pending(w, k->slot, k->line)) {
+		k->slot = slot;
+		k->line = line;
+		k->mark = ring_tx_mark(&w->peer[slot].tx);
+	}
+	if (k->until_ms < w->now_ms)
+		k->until_ms = w->now_ms;
+	k->until_ms += ms;
+	if (k->until_ms > w->now_ms + STALL_MOST_MS)
+		k->until_ms = w->now_ms + STALL_MOST_MS;
 	if (!client_listed(c, LIST_STALLED))
 		score_add(&w->score->stalled_clients, 1);
 	client_list_del(w, c, LIST_READY);
@@ -69,20 +87,24 @@ stall(struct worker *w, struct client *c, uint32_t ms, slotno slot,
 static bool
 arrived(struct worker *w, const struct client *c)
 {
-	return c->stall_slot == w->self || !lately(w, c) ||
-	    (w->usable & (UINT64_C(1) << c->stall_slot)) == 0 ||
-	    ring_tx_passed(&w->peer[c->stall_slot].tx, c->stall_mark);
+	const struct client_stall *k = c->stall;
+
+	return k->slot == w->self || !lately(w, c) ||
+	    (w->usable & (UINT64_C(1) << k->slot)) == 0 ||
+	    ring_tx_passed(&w->peer[k->slot].tx, k->mark);
 }
 
 static bool
 may_go_on(struct worker *w, struct client *c)
 {
-	if (pending(w, c->stall_slot, c->stall_line) <=
+	struct client_stall *k = c->stall;
+
+	if (pending(w, k->slot, k->line) <=
 	    w->conf.max_pending / STALL_LITTLE && arrived(w, c)) {
-		c->stall_until_ms = 0;
+		k->until_ms = 0;
 		return true;
 	}
-	return c->stall_until_ms <= w->now_ms && arrived(w, c);
+	return k->until_ms <= w->now_ms && arrived(w, c);
 }
 
 void
@@ -103,15 +125,15 @@ stall_release(struct worker *w)
 int
 stall_timeout(const struct worker *w)
 {
-	const struct client *c;
+	struct client *c;
 	uint64_t first = UINT64_MAX, now = clock_mono_ms();
 
 	for (c = client_first(w, LIST_STALLED); c != NULL;
 	    c = client_next(w, c, LIST_STALLED)) {
-		if (c->stall_slot != w->self)
+		if (c->stall->slot != w->self)
 			return STALL_LOOK_MS;
-		if (c->stall_until_ms < first)
-			first = c->stall_until_ms;
+		if (c->stall->until_ms < first)
+			first = c->stall->until_ms;
 	}
 	if (first == UINT64_MAX)
 		return -1;
@@ -125,17 +147,23 @@ stall_holds(const struct client *c)
 }
 
 size_t
-stall_read_max(const struct worker *w, const struct client *c, size_t most)
+stall_read_max(const struct worker *w, struct client *c, size_t most)
 {
-	return most > STALL_PIECE && lately(w, c) ? STALL_PIECE : most;
+	if (c->stall == NULL)
+		return most;
+	if (!lately(w, c)) {
+		stall_end(c);
+		return most;
+	}
+	return most > STALL_PIECE ? STALL_PIECE : most;
 }
 
 void
 stall_after_read(struct worker *w, struct client *c)
 {
-	if (!lately(w, c) || c->stall_slot == w->self ||
+	if (!lately(w, c) || c->stall->slot == w->self ||
 	    c->state != CLIENT_OPEN || client_listed(c, LIST_STALLED))
 		return;
-	c->stall_mark = ring_tx_mark(&w->peer[c->stall_slot].tx);
+	c->stall->mark = ring_tx_mark(&w->peer[c->stall->slot].tx);
 	client_list_add(w, c, LIST_STALLED);
 }

@@ -11,16 +11,26 @@
 #include <stdint.h>
 
 #include "shm/slots.h"
+#include "worker/client.h"
 
 struct worker;
-struct client;
+
+/* Since somebody was held back, until he is read long enough after that. */
+struct client_stall {
+	struct client_link link; /* LIST_STALLED */
+	uint64_t until_ms; /* 0: it is over */
+	uint32_t line; /* the reader's, in the scoreboard of its slot */
+	uint32_t mark; /* the last record in the ring to that slot */
+	slotno slot;
+};
 
 /* Longer than that at once nobody is held back. */
 #define STALL_MOST_MS 100
 
 /* Do not read from it for so long, in milliseconds on top of what is left:
  * the reader with that scoreboard line of that slot cannot follow.  At most
- * STALL_MOST_MS from now, and no longer than the reader has much pending. */
+ * STALL_MOST_MS from now, and no longer than the reader has much pending.
+ * Not at all if there is no memory to note it. */
 void stall(struct worker *w, struct client *c, uint32_t ms, slotno slot,
     uint32_t line);
 /* Those whose time or reason is over may be read again. */
@@ -31,10 +41,11 @@ int stall_timeout(const struct worker *w);
 /* Its parked input waits longer than the ring wants: others pass it. */
 bool stall_holds(const struct client *c);
 /* How much is read at once of one that was held back lately; or else most. */
-size_t stall_read_max(const struct worker *w, const struct client *c,
-    size_t most);
+size_t stall_read_max(const struct worker *w, struct client *c, size_t most);
 /* It was read: one held back lately by a reader elsewhere waits until what
  * it sent has come there. */
 void stall_after_read(struct worker *w, struct client *c);
+/* It is held back no more; it is off LIST_STALLED. */
+void stall_end(struct client *c);
 
 #endif

@@ -276,6 +276,15 @@ map_put(const struct subs *s, subno *slots, uint32_t cap, subno n)
 	slots[i] = n;
 }
 
+static void
+slots_free(struct subs *s, struct sub_map *map)
+{
+	if (map->cap == 0)
+		return;
+	s->bytes -= (uint64_t)map->cap * sizeof *map->slots;
+	free(map->slots);
+}
+
 static int
 map_resize(struct subs *s, struct sub_map *map, uint32_t cap)
 {
@@ -290,11 +299,9 @@ map_resize(struct subs *s, struct sub_map *map, uint32_t cap)
 		if (map->slots[i] != 0)
 			map_put(s, slots, cap, map->slots[i]);
 	s->bytes += (uint64_t)cap * sizeof *slots;
-	s->bytes -= (uint64_t)map->cap * sizeof *slots;
-	free(map->slots);
+	slots_free(s, map);
 	map->slots = slots;
 	map->cap = cap;
-	map->one = 0;
 	return 0;
 }
 
@@ -346,8 +353,7 @@ map_close_gap(const struct subs *s, struct sub_map *map, uint32_t i)
 static void
 map_free(struct subs *s, struct sub_map *map)
 {
-	s->bytes -= (uint64_t)map->cap * sizeof *map->slots;
-	free(map->slots);
+	slots_free(s, map);
 	memset(map, 0, sizeof *map);
 }
 

@@ -46,10 +46,12 @@ struct sub {
 
 /* sid -> subscription of one connection: open addressing, or one inline. */
 struct sub_map {
-	subno *slots;
-	uint32_t cap; /* 0: `one` alone */
+	union {
+		subno *slots; /* cap of them */
+		subno one; /* if cap is 0; 0 = none */
+	};
+	uint32_t cap;
 	uint32_t n;
-	subno one;
 };
 
 /* The members of a queue group at one cell: any of them in one step. */

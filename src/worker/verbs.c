@@ -32,13 +32,8 @@ settled(struct worker *w, struct client *c)
 	c->asked = 0;
 	if (slots == 0)
 		return true;
-	if (c->barrier == NULL &&
-	    (c->barrier = calloc(SLOTS_MAX, sizeof *c->barrier)) == NULL) {
-		client_no_memory(w, c);
-		return false;
-	}
-	peer_ask(w, slots, c->barrier);
-	client_hold(w, c, WAIT_BARRIER, slots);
+	if (client_hold(w, c, WAIT_BARRIER, slots))
+		peer_ask(w, slots, c->waiting->number);
 	return false;
 }
 
@@ -365,9 +360,9 @@ publish(struct worker *w, struct client *c, struct msg *m)
 	if (m->stall_ms > 0)
 		stall(w, c, m->stall_ms, w->self, m->stall_line);
 	if (c->bigmsg != NULL)
-		client_hold(w, c, WAIT_BIG, 0);
+		(void)client_hold(w, c, WAIT_BIG, 0);
 	else if (r.wait_slots != 0)
-		client_hold(w, c, WAIT_RING, r.wait_slots);
+		(void)client_hold(w, c, WAIT_RING, r.wait_slots);
 	return r.routed;
 }
 
@@ -599,6 +594,7 @@ do_ping(struct worker *w, struct client *c, const struct parse_op *op)
 		trace_in(w, c, "PING", NULL);
 	active(w, c);
 	reply(w, c, "PONG\r\n", 6);
+	c->ponged = true;
 	return op->line_len;
 }
 
@@ -611,7 +607,6 @@ do_pong(struct worker *w, struct client *c, const struct parse_op *op)
 		atomic_store_explicit(&c->score->rtt_ns, clock_mono_ns() -
 		    c->ping_sent_ns, memory_order_relaxed);
 		c->rtt_known = true;
-		c->rtt_at_ms = w->now_ms;
 	}
 	c->pings_out = 0;
 	return op->line_len;

@@ -207,6 +207,14 @@ worker_serves(struct worker *w, const struct client *c)
 	    c != NULL ? worker_cid(w, c->num) : 0, memory_order_relaxed);
 }
 
+/* How long its socket has taken nothing; right for 49 days, of which
+ * write_deadline is one at most. */
+static inline uint32_t
+client_no_progress_ms(const struct worker *w, const struct client *c)
+{
+	return (uint32_t)w->now_ms - c->last_progress_ms;
+}
+
 /* serving.c: a lastwords_who_fn; ctx is the worker. */
 void serving_who(const void *ctx, struct sigtext *t);
 
