@@ -501,6 +501,12 @@ listener_event(struct loop *loop, struct loop_fd *lfd, uint32_t events)
 	(void)events;
 	if (w->state != WORKER_SERVING)
 		return;
+	if (places_taken(w, 0)) {
+		/* Since the last look another may have begun to serve. */
+		accept_balance(w);
+		if (!l->watched)
+			return;
+	}
 	memset(&addr, 0, sizeof addr);
 	fd = accept4(lfd->fd, (struct sockaddr *)&addr, &len,
 	    SOCK_NONBLOCK | SOCK_CLOEXEC);
