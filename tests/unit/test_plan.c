@@ -175,6 +175,7 @@ teardown(void)
 	subs_fini(&w->subs);
 	match_fini(&w->matcher);
 	refuse_fini(w);
+	receive_fini(w);
 	free(w->scratch);
 	free(w);
 	tries_free(&t);
