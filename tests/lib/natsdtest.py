@@ -640,6 +640,14 @@ def program(reference=None):
     return None
 
 
+def is_sanitized(path):
+    """Whether a sanitizer is in that program: it catches faults before natsd
+    could, and keeps what was freed for a while, to find who uses it."""
+    with open(path, "rb") as file:
+        text = file.read()
+    return b"__asan_init" in text or b"__tsan_init" in text
+
+
 def conf_value(value, reference=False):
     if value is True:
         return "true"

@@ -460,7 +460,12 @@ class Judge:
 
     def most_due(self, conn, last):
         """The most bytes that may have waited for one that has ended, when the
-        last message sent was that one: all that may have come, and had not."""
+        last message sent was that one: all that may have come, and had not.
+        Nobody knows how much strangers send."""
+        if self.strangers and any(
+                sub.conn is conn and sub.pattern.startswith(b"*")
+                for subs in self.patterns.values() for sub in subs):
+            return NEVER
         total = 0
         for msg in self.msgs.values():
             if msg.id > last:

@@ -32,12 +32,6 @@ def need_descriptors(count):
                    (count, hard))
 
 
-def keeps_what_is_freed():
-    """AddressSanitizer does, for a while, to find who uses it."""
-    with open(program(), "rb") as binary:
-        return b"__asan_init" in binary.read()
-
-
 class Pair:
     """A well-behaved publisher and subscriber; how long a message takes."""
 
@@ -186,7 +180,7 @@ def subscriptions(env):
         print(line + "; a message: " + quantiles(times))
         check(times[50] < 0.005 * SLOW, "a message takes %.1f ms",
               times[50] * 1e3)
-    if sizes and not keeps_what_is_freed():
+    if sizes and not is_sanitized(program()):
         # the cells of what one read() has dropped are not free yet for what
         # the next one adds, so the first rounds may take some more
         check(sizes[-1] <= 1.05 * sizes[1] + (1 << 20) and

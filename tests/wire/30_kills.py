@@ -75,13 +75,6 @@ def percentiles(values):
         found[0], found[1], found[2], 1000 * values[-1], len(values))
 
 
-def is_sanitized(path):
-    """Whether a sanitizer catches faults before natsd could."""
-    with open(path, "rb") as file:
-        text = file.read()
-    return b"__asan_init" in text or b"__tsan_init" in text
-
-
 class Log:
     """The server's log, read on from where it was read last."""
 
