@@ -42,7 +42,8 @@ class Conn:
         self.address = address
         self.sids, self.free, self.next_sid = {}, [], 1
         self.last = {}
-        self.backlog = 0
+        self.backlog = 0  # bytes on their way to it, by an estimate
+        self.swamped = False  # in this epoch they were too many, or unknown
         self.lost = 0  # when
         self.why = ""
         self.ghost = False

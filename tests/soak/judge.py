@@ -585,7 +585,8 @@ class Judge:
             account.n["no interest"] += 1
 
     def may_skip(self, sub):
-        return self.drops_allowed and not sub.conn.brisk
+        conn = sub.conn
+        return self.drops_allowed and (conn.swamped or not conn.brisk)
 
     def excuse(self, sub, msg):
         """Why it is right that a subscription in force did not get it."""
@@ -627,7 +628,7 @@ class Judge:
             account.lose("connection of a queue member lost" if not
                          lost[0].conn.why else lost[0].conn.why)
             return
-        if self.drops_allowed and any(not s.conn.brisk for s in maybe):
+        if any(self.may_skip(sub) for sub in maybe):
             account.lose("dropped for a slow reader (no_fast_producer_stall)")
             return
         if queue in self.shaky and msg.size + len(msg.header or b"") + \

@@ -236,6 +236,7 @@ class Play:
                 self.seen, self.seen_at = self.crowd.arrivals, now
             elif now - self.seen_at > 0.2:
                 for conn in self.crowd.conns.values():
+                    conn.swamped = conn.swamped or conn.backlog > 0
                     conn.backlog = 0
             return False
         able = self.speakers()
@@ -254,6 +255,7 @@ class Play:
         for conn in self.crowd.conns.values():
             if conn.brisk and conn.backlog > 0:
                 if conn.backlog > BACKLOG:
+                    conn.swamped = True
                     return True
                 total += conn.backlog
         return total > 4 * BACKLOG
@@ -504,7 +506,7 @@ class Play:
         self.judge.close_epoch()
         self.crowd.gap = 0
         for conn in self.crowd.everyone():
-            conn.backlog = 0
+            conn.backlog, conn.swamped = 0, False
             conn.last.clear()
 
     def probe(self):
