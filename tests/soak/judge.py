@@ -460,12 +460,7 @@ class Judge:
 
     def most_due(self, conn, last):
         """The most bytes that may have waited for one that has ended, when the
-        last message sent was that one: all that may have come, and had not.
-        Nobody knows how much strangers send."""
-        if self.strangers and any(
-                sub.conn is conn and sub.pattern.startswith(b"*")
-                for subs in self.patterns.values() for sub in subs):
-            return NEVER
+        last message sent was that one: all that may have come, and had not."""
         total = 0
         for msg in self.msgs.values():
             if msg.id > last:
@@ -584,9 +579,17 @@ class Judge:
                 msg.interest.plain:
             account.n["no interest"] += 1
 
+    def flooded(self, conn):
+        """Whether it may have got what strangers send, of which nobody knows
+        how much it is."""
+        return self.strangers and any(
+            sub.conn is conn and sub.pattern.startswith(b"*")
+            for subs in self.patterns.values() for sub in subs)
+
     def may_skip(self, sub):
         conn = sub.conn
-        return self.drops_allowed and (conn.swamped or not conn.brisk)
+        return self.drops_allowed and (
+            conn.swamped or not conn.brisk or self.flooded(conn))
 
     def excuse(self, sub, msg):
         """Why it is right that a subscription in force did not get it."""

@@ -173,7 +173,8 @@ class Play:
                 # instead, the brisk have much pending too, and memory_max
                 # closes who has most.
                 slack = not conn.brisk or conn.kind == "lossy" or \
-                    self.chaos.drops or \
+                    self.judge.drops_allowed or \
+                    self.judge.flooded(conn) or \
                     self.crowd.gap > self.chaos.patience()
                 if text.startswith("Slow Consumer") and slack:
                     why = "slow consumer"
